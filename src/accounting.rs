@@ -1,0 +1,1 @@
+//! Usage, the record guard, the ledger.

@@ -1,0 +1,1 @@
+//! Who may go in now: keys, rates, concurrency, budgets. Returns a permit.

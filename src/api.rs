@@ -1,0 +1,1 @@
+//! Everything actix: the route table, extractors, one file per endpoint, error rendering.

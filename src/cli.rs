@@ -1,0 +1,45 @@
+//! One file per subcommand: arguments, a call into the library, words for people.
+
+mod completions;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a subcommand returns; an error is printed with its causes and exits with 1.
+pub type CliResult = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// An LLM gateway that decides, for every prompt, which models answer and how.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print a completion script for your shell
+    Completions(completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Completions(args) => completions::run(&args),
+        };
+        result.unwrap_or_else(|error| report(&*error))
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn report(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        eprintln!("  because: {inner}");
+        cause = inner.source();
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,43 @@
+//! The words of the business, without I/O: what a request wants, what models there are, what is decided and what is booked.
+//!
+//! Everything here is a plain value. Rooms above never meet each other; they meet here: a strategy returns a [`Decision`],
+//! `execute` interprets its [`Plan`], a backend turns a [`ModelCall`] into a [`Reply`], `accounting` books a
+//! [`RequestRecord`]. Numbers carry their unit in the type ([`NanoUsd`], [`Tokens`], [`Probability`]).
+
+pub mod ask;
+pub mod attempt;
+pub mod backend_error;
+pub mod cache_rule;
+pub mod call;
+pub mod decision;
+pub mod ids;
+pub mod limits;
+pub mod model;
+pub mod money;
+pub mod plan;
+pub mod preferences;
+pub mod principal;
+pub mod prompt;
+pub mod record;
+pub mod reply;
+pub mod scores;
+pub mod tokens;
+
+pub use ask::{Ask, Availability, Candidate, Estimate, RequestFacts};
+pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
+pub use backend_error::BackendError;
+pub use cache_rule::{CacheControl, CacheRule};
+pub use call::{EmbedCall, ModelCall, TextCall};
+pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, Terms};
+pub use ids::{DecisionId, KeyId, ModelName, PolicyName, ProviderName, RequestId, TenantId};
+pub use limits::{KeyLimits, Limits, Timeouts};
+pub use model::{Modality, ModelFacts, ModelKind, Prices, Tag};
+pub use money::{NanoUsd, PricePerMillion};
+pub use plan::{Leg, Plan, PlanKind};
+pub use preferences::Preferences;
+pub use principal::Principal;
+pub use prompt::PromptView;
+pub use record::{CacheOutcome, Endpoint, Outcome, RequestRecord, StageTimes};
+pub use reply::{Event, EventStream, Reply, WholeReply};
+pub use scores::{Length, Probability, Quality, Scores, ScoresUnavailable};
+pub use tokens::{Tokens, Usage};

@@ -1,0 +1,95 @@
+//! Everything a strategy may look at. The same [`Ask`] always gives the same plan.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    model::{Modality, ModelFacts},
+    money::NanoUsd,
+    preferences::Preferences,
+    scores::{Probability, ScoresUnavailable},
+    tokens::Tokens,
+};
+
+/// What the request needs of a model, whatever it is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// Estimated tokens of the prompt.
+    pub input_tokens: Tokens,
+    /// The answer's limit that the caller set.
+    pub max_output: Option<Tokens>,
+    /// Modalities of the prompt besides text.
+    pub modalities: Vec<Modality>,
+    /// Whether the request offers tools.
+    pub needs_tools: bool,
+    /// Whether the request wants a JSON schema kept.
+    pub needs_json_schema: bool,
+    /// Number of choices asked for.
+    pub choices: u32,
+    /// Whether the caller wants a stream.
+    pub is_streaming: bool,
+}
+
+/// Whether a model can be asked now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Availability {
+    /// Yes.
+    Ready,
+    /// Not yet: it is loading.
+    Loading {
+        /// Share done, `[0, 1]`.
+        progress: Probability,
+    },
+    /// No: too many failures lately; asked again after a pause.
+    BreakerOpen,
+    /// No: it failed to load or has no credentials.
+    Failed {
+        /// Why, for admins.
+        reason: String,
+    },
+}
+
+/// What is expected of a model on this prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Predicted quality.
+    pub quality: Probability,
+    /// Whether `quality` is a prior, because the router has no profile of the model or could not score.
+    pub is_prior: bool,
+    /// Expected tokens of the answer, median.
+    pub output_tokens: f64,
+    /// Expected cost, from the median length.
+    pub cost: NanoUsd,
+    /// Upper estimate of the cost, from the longest answer the request allows.
+    pub cost_upper: NanoUsd,
+    /// Expected time to the last token.
+    pub latency: Duration,
+}
+
+/// A model that could answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// What is known of it.
+    pub model: Arc<ModelFacts>,
+    /// What is expected of it on this prompt.
+    pub estimate: Estimate,
+    /// Whether it can be asked now.
+    pub availability: Availability,
+}
+
+/// One question to a strategy. Serialisable, so that a record can replay it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// What the request needs.
+    pub request: RequestFacts,
+    /// What the request wants.
+    pub preferences: Preferences,
+    /// The policy's candidates in the order of the policy.
+    pub candidates: Vec<Candidate>,
+    /// Why there are no scores; `None` when there are.
+    pub unscored: Option<ScoresUnavailable>,
+    /// The source of all chance in the decision.
+    pub seed: u64,
+}

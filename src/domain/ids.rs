@@ -1,0 +1,150 @@
+//! Names and identifiers, parsed once at the edge.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a name was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseNameError {
+    /// The name has no characters.
+    #[error("a name must not be empty")]
+    Empty,
+    /// The name is longer than [`MAX_NAME_BYTES`].
+    #[error("a name must not exceed {MAX_NAME_BYTES} bytes, this one has {0}")]
+    TooLong(usize),
+    /// A character that is not allowed in names.
+    #[error("a name must not contain {0:?}")]
+    BadCharacter(char),
+}
+
+/// Longest name accepted; header values and metric labels stay short.
+pub const MAX_NAME_BYTES: usize = 200;
+
+fn check_name(text: &str) -> Result<(), ParseNameError> {
+    if text.is_empty() {
+        return Err(ParseNameError::Empty);
+    }
+    if text.len() > MAX_NAME_BYTES {
+        return Err(ParseNameError::TooLong(text.len()));
+    }
+    match text.chars().find(|c| !(c.is_ascii_graphic()) || matches!(c, '"' | '\\')) {
+        Some(bad) => Err(ParseNameError::BadCharacter(bad)),
+        None => Ok(()),
+    }
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses a name: 1 to 200 printable ASCII characters without blanks, quotes and backslashes.
+            ///
+            /// # Errors
+            /// The text is empty, too long or has another character.
+            pub fn parse(text: &str) -> Result<Self, ParseNameError> {
+                check_name(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ParseNameError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+names! {
+    /// The name under which a model answers.
+    ModelName;
+    /// The name of a provider in the configuration.
+    ProviderName;
+    /// The name of a routing policy.
+    PolicyName;
+    /// Who pays and who may see what: the scope of caches and budgets.
+    TenantId;
+    /// One API key, without its secret.
+    KeyId;
+}
+
+macro_rules! identifiers {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Returns a fresh identifier that sorts by time.
+            pub fn fresh() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// Returns 64 bits of the identifier, to seed choices made for it.
+            pub fn seed(self) -> u64 {
+                self.0.as_u64_pair().1
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.simple())
+            }
+        }
+    )*};
+}
+
+identifiers! {
+    /// One request, for logs and support; sent as `x-request-id`.
+    RequestId, "req-";
+    /// One decision; sent as `x-pointsman-decision-id` and used to send feedback.
+    DecisionId, "dec-";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_slashes_and_colons_are_fine() {
+        assert!(ModelName::parse("openrouter/meta-llama/llama-3.1:free").is_ok());
+    }
+
+    #[test]
+    fn names_with_blanks_or_line_breaks_are_refused() {
+        assert_eq!(ModelName::parse("a b"), Err(ParseNameError::BadCharacter(' ')));
+        assert_eq!(ModelName::parse("a\nb"), Err(ParseNameError::BadCharacter('\n')));
+        assert_eq!(ModelName::parse(""), Err(ParseNameError::Empty));
+    }
+}

@@ -1,0 +1,178 @@
+//! The one row that a request leaves.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ask::Ask,
+    attempt::Attempt,
+    decision::Reason,
+    ids::{DecisionId, KeyId, ModelName, PolicyName, RequestId, TenantId},
+    money::NanoUsd,
+    plan::Plan,
+    scores::ScoresUnavailable,
+    tokens::Usage,
+};
+
+/// Which endpoint was called, a closed set for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+    /// `/v1/embeddings`.
+    Embeddings,
+}
+
+impl Endpoint {
+    /// Returns the operation name of the OpenTelemetry GenAI conventions.
+    pub const fn operation(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "text_completion",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
+/// What the cache did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheOutcome {
+    /// Not asked: off, or not allowed by policy or request.
+    #[default]
+    Bypass,
+    /// Asked, not found.
+    Miss,
+    /// Answered.
+    Hit,
+}
+
+impl CacheOutcome {
+    /// Returns the snake-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Miss => "miss",
+            Self::Hit => "hit",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// Answered to the end.
+    Success,
+    /// Turned away before any model was asked.
+    Refused {
+        /// Name of the [`crate::error::Code`].
+        code: String,
+    },
+    /// A model was asked and no answer came, or it broke off.
+    Failed {
+        /// Name of the [`crate::error::Code`].
+        code: String,
+    },
+    /// The client left before the end.
+    ClientGone,
+    /// The gateway went down before the end.
+    Shutdown,
+}
+
+impl Outcome {
+    /// Returns the snake-case name, a closed set for metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+            Self::ClientGone => "client_gone",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// Returns the error code's name, if there is one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code } | Self::Failed { code } => Some(code),
+            Self::Success | Self::ClientGone | Self::Shutdown => None,
+        }
+    }
+}
+
+/// How long each stage took; `None` when it did not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTimes {
+    /// Authentication.
+    pub auth: Option<Duration>,
+    /// Parsing the body.
+    pub parse: Option<Duration>,
+    /// Cache lookup.
+    pub cache: Option<Duration>,
+    /// The router model.
+    pub score: Option<Duration>,
+    /// The strategy.
+    pub decide: Option<Duration>,
+    /// From arrival to the first token.
+    pub first_token: Option<Duration>,
+    /// From arrival to the end.
+    pub total: Duration,
+}
+
+/// The one row that a request leaves. It holds no prompt, no answer and no key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// The request.
+    pub request: RequestId,
+    /// Its decision.
+    pub decision: DecisionId,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// Who asked.
+    pub tenant: TenantId,
+    /// With which key.
+    pub key: KeyId,
+    /// Which endpoint.
+    pub endpoint: Endpoint,
+    /// The `model` field of the request.
+    pub requested_model: String,
+    /// Whether the caller asked for a stream.
+    pub is_streaming: bool,
+    /// The policy that decided.
+    pub policy: Option<PolicyName>,
+    /// Its version.
+    pub policy_version: u64,
+    /// Why the plan was chosen.
+    pub reason: Option<Reason>,
+    /// The plan; `None` when none was made (refused, or answered from the cache).
+    pub plan: Option<Plan>,
+    /// What the strategy saw; with the policy's version enough to replay the decision.
+    pub ask: Option<Ask>,
+    /// Why there were no scores.
+    pub unscored: Option<ScoresUnavailable>,
+    /// What the cache did.
+    pub cache: CacheOutcome,
+    /// Every try of every leg.
+    pub attempts: Vec<Attempt>,
+    /// The model whose answer the caller got.
+    pub answered_by: Option<ModelName>,
+    /// Summed over the attempts.
+    pub usage: Usage,
+    /// Summed over the attempts.
+    pub cost: NanoUsd,
+    /// What the same usage would have cost at the baseline model; `None` without a baseline.
+    pub baseline_cost: Option<NanoUsd>,
+    /// What a cached answer saved.
+    pub saved: NanoUsd,
+    /// Stage times.
+    pub times: StageTimes,
+    /// How it ended.
+    #[serde(flatten)]
+    pub end: Outcome,
+}

@@ -1,0 +1,81 @@
+//! The request flow, one line per stage; the only file that knows their order.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::{
+    domain::{
+        CacheOutcome, DecisionId, ModelName, NanoUsd, PlanKind, PolicyName, Preferences, Principal, Reply, RequestId,
+        StageTimes,
+    },
+    error::Code,
+};
+
+/// What `api` knows of a request besides its body.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The request.
+    pub request: RequestId,
+    /// When its head arrived.
+    pub arrived: Instant,
+    /// How long authentication took.
+    pub auth: Duration,
+    /// How long parsing took.
+    pub parse: Duration,
+    /// Who asks.
+    pub principal: Principal,
+    /// What it wants: the `pointsman` field and the headers, joined.
+    pub preferences: Preferences,
+}
+
+/// What the response's head says of the way the request went.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// The request.
+    pub request: RequestId,
+    /// The decision; feedback refers to it.
+    pub decision: DecisionId,
+    /// The model whose answer this is; `None` when none answered.
+    pub model: Option<ModelName>,
+    /// The policy that decided.
+    pub policy: Option<PolicyName>,
+    /// Its version.
+    pub policy_version: u64,
+    /// The kind of plan; `None` for cached answers.
+    pub plan: Option<PlanKind>,
+    /// What the cache did.
+    pub cache: CacheOutcome,
+    /// What it cost; `None` while a stream runs.
+    pub cost: Option<NanoUsd>,
+    /// Stage times.
+    pub times: StageTimes,
+    /// The decision as JSON, when the request asked for it.
+    pub explanation: Option<Box<RawValue>>,
+}
+
+/// An answer on its way to the caller: a stream if the caller asked for one, else whole. The stream carries usage exactly
+/// where the caller asked for it, and books the request when it ends or is dropped.
+#[derive(Debug)]
+pub struct Answer {
+    /// The body.
+    pub reply: Reply,
+    /// The head.
+    pub passage: Passage,
+}
+
+/// No answer.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What went wrong.
+    pub code: Code,
+    /// A sentence for the caller.
+    pub message: String,
+    /// The field at fault.
+    pub param: Option<String>,
+    /// When to come again.
+    pub retry_after: Option<Duration>,
+    /// How far the request came; `None` before a decision.
+    pub passage: Option<Box<Passage>>,
+}

@@ -1,0 +1,1 @@
+//! Router training, calibration, evaluation and ONNX export.

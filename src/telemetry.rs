@@ -1,0 +1,1 @@
+//! Metrics, traces and the one log line per request.
