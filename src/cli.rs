@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// What a subcommand returns; an error is printed with its causes and exits with 1.
-pub type CliResult = Result<ExitCode, Box<dyn std::error::Error>>;
+pub(crate) type CliResult = Result<ExitCode, Box<dyn std::error::Error>>;
 
 /// An LLM gateway that decides, for every prompt, which models answer and how.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -25,7 +25,7 @@ enum Command {
 
 impl Cli {
     /// Runs the subcommand.
-    pub fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Completions(args) => completions::run(&args),
         };

@@ -9,14 +9,14 @@ use super::{Cli, CliResult};
 
 /// Arguments of `completions`.
 #[derive(Args)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell to complete for
     shell: Shell,
 }
 
 /// Prints the script.
 #[expect(clippy::unnecessary_wraps, reason = "every subcommand has this shape")]
-pub fn run(args: &CompletionsArgs) -> CliResult {
+pub(crate) fn run(args: &CompletionsArgs) -> CliResult {
     clap_complete::generate(args.shell, &mut Cli::command(), "pointsman", &mut std::io::stdout());
     Ok(ExitCode::SUCCESS)
 }
