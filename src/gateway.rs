@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
@@ -51,12 +50,11 @@ pub struct Passage {
     pub cost: Option<NanoUsd>,
     /// Stage times.
     pub times: StageTimes,
-    /// The decision as JSON, when the request asked for it.
-    pub explanation: Option<Box<RawValue>>,
 }
 
 /// An answer on its way to the caller: a stream if the caller asked for one, else whole. The stream carries usage exactly
-/// where the caller asked for it, and books the request when it ends or is dropped.
+/// where the caller asked for it, and books the request when it ends or is dropped. If the request asked for an explanation,
+/// the body (of a stream, its first event) already carries it in its `pointsman` field.
 #[derive(Debug)]
 pub struct Answer {
     /// The body.
@@ -78,4 +76,40 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// How far the request came; `None` before a decision.
     pub passage: Option<Box<Passage>>,
+}
+
+/// One model or policy as `/v1/models` lists it.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The name to put into a request.
+    pub name: String,
+    /// Who serves it: a provider's name, `local`, `simulated`, or `pointsman` for policies.
+    pub owner: String,
+    /// When it was released or configured, in Unix seconds.
+    pub created: i64,
+}
+
+/// One line of `/readyz`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Check {
+    /// What was looked at: `router`, `ledger`, `model:<name>`, `policies`, `draining`.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// Whether the gateway is not ready without it.
+    pub required: bool,
+    /// A sentence for people.
+    pub detail: String,
+    /// Share of loading done, `[0, 1]`, while it loads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+}
+
+/// Whether the gateway can take traffic, with every reason.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Health {
+    /// Whether every required check is fine.
+    pub ready: bool,
+    /// Every check.
+    pub checks: Vec<Check>,
 }
