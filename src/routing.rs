@@ -2,6 +2,47 @@
 //!
 //! A strategy looks at an [`Ask`] and at nothing else: no clock, no I/O, no chance but the ask's seed. The same ask gives the
 //! same decision, so a record can replay it and the explain endpoint can show it without calling anyone.
+//!
+//! # How a decision comes about
+//!
+//! ```text
+//! estimate   facts, request, scores, measured latency -> Estimate    once per candidate, by the gateway
+//! gates      hard constraints of policy and request   -> who may be chosen, and why the others may not
+//! strategy   fixed | weighted | quality_cost | named  -> the order of those who may
+//! outcome    order                                    -> Decision: the first is the leg, the next ones its fallbacks
+//! explain    Decision, Ask                            -> JSON for machines, a table for people
+//! ```
+//!
+//! # Invariants
+//!
+//! - A chosen model, and every fallback, meets every hard constraint; no score ever outweighs one.
+//! - Every candidate of the ask appears exactly once among the decision's alternatives.
+//! - With weights only on cost and latency, the choice of `quality_cost` lies on the Pareto front.
+//!
+//! To add a strategy: a file here with parameters, a constructor that refuses nonsense ([`ParameterError`]) and an
+//! implementation of [`Strategy`]; then an arm in the policy compiler.
+
+pub mod estimate;
+pub mod explain;
+mod fixed;
+mod front;
+mod gates;
+mod named;
+mod outcome;
+mod parameters;
+mod quality_cost;
+#[cfg(test)]
+mod samples;
+mod weighted;
+
+pub use estimate::{MeasuredLatency, estimate};
+pub use explain::Explanation;
+pub use fixed::{Fixed, FixedParameters};
+pub use gates::Constraints;
+pub use named::Named;
+pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
+pub use quality_cost::{Goals, QualityCost, QualityCostParameters};
+pub use weighted::{Weighted, WeightedParameters};
 
 use crate::domain::{Ask, Decision, NoRoute};
 

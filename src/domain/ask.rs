@@ -51,6 +51,18 @@ pub enum Availability {
     },
 }
 
+impl Availability {
+    /// Returns the snake-case name, a closed set for metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Loading { .. } => "loading",
+            Self::BreakerOpen => "breaker_open",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// What is expected of a model on this prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {

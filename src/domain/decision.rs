@@ -7,6 +7,7 @@ use super::{
     ids::{ModelName, PolicyName},
     plan::Plan,
 };
+use crate::error::Code;
 
 /// Why a plan was chosen, a closed set for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -52,12 +53,61 @@ pub struct Terms {
     pub utility: f64,
 }
 
-/// Why a candidate could not be chosen, as text for people and a closed code for metrics.
+/// Which hard constraint a candidate fails, a closed set for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectionCode {
+    /// Prompt and answer do not fit its context window.
+    ContextWindow,
+    /// The answer asked for is longer than it can give.
+    MaxOutput,
+    /// It cannot read what the prompt holds.
+    Modality,
+    /// It calls no tools.
+    Tools,
+    /// It keeps to no JSON schema.
+    JsonSchema,
+    /// It lacks a property that policy or request ask for.
+    Tag,
+    /// Its list price is above the policy's cap.
+    Price,
+    /// The answer may cost more than policy or request allow.
+    MaxCost,
+    /// The answer is expected to take longer than the request allows.
+    MaxLatency,
+    /// It would fit, but is still loading.
+    ModelLoading,
+    /// It would fit, but failed too often lately.
+    BreakerOpen,
+    /// It would fit, but failed to load or has no credentials.
+    ModelFailed,
+}
+
+impl RejectionCode {
+    /// Returns the snake-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ContextWindow => "context_window",
+            Self::MaxOutput => "max_output",
+            Self::Modality => "modality",
+            Self::Tools => "tools",
+            Self::JsonSchema => "json_schema",
+            Self::Tag => "tag",
+            Self::Price => "price",
+            Self::MaxCost => "max_cost",
+            Self::MaxLatency => "max_latency",
+            Self::ModelLoading => "model_loading",
+            Self::BreakerOpen => "breaker_open",
+            Self::ModelFailed => "model_failed",
+        }
+    }
+}
+
+/// Why a candidate could not be chosen: a sentence for people and a closed code for metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejection {
-    /// Snake-case code: `unavailable`, `context_window`, `modality`, `tools`, `json_schema`, `tag`, `price`, `max_cost`,
-    /// `max_latency`, `max_output`.
-    pub code: &'static str,
+    /// The constraint.
+    pub code: RejectionCode,
     /// A sentence with the figures.
     pub message: String,
 }
@@ -98,6 +148,22 @@ pub struct Decision {
 pub struct NoRoute {
     /// Every candidate with its rejection.
     pub rejected: Vec<(ModelName, Rejection)>,
+}
+
+impl NoRoute {
+    /// Returns what to tell the caller: come again if a fitting model is loading, shorten the prompt if nothing else is
+    /// wrong with any candidate, else change what the request asks for.
+    pub fn code(&self) -> Code {
+        let has = |code| self.rejected.iter().any(|(_, why)| why.code == code);
+        if has(RejectionCode::ModelLoading) {
+            return Code::ModelLoading;
+        }
+        if has(RejectionCode::ModelFailed) {
+            return Code::UpstreamFailed;
+        }
+        let is_too_long = self.rejected.iter().all(|(_, why)| why.code == RejectionCode::ContextWindow);
+        if is_too_long && !self.rejected.is_empty() { Code::ContextLengthExceeded } else { Code::NoRoute }
+    }
 }
 
 fn summary(rejected: &[(ModelName, Rejection)]) -> String {

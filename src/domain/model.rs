@@ -28,6 +28,19 @@ pub enum Modality {
     Video,
 }
 
+impl Modality {
+    /// Returns the snake-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::File => "file",
+            Self::Video => "video",
+        }
+    }
+}
+
 /// What a model is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

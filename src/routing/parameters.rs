@@ -1,0 +1,116 @@
+//! The numbers of a strategy, ranged.
+
+use serde::{Deserialize, Serialize};
+
+/// Fallbacks behind the first choice where a policy does not say: enough to survive two outages, few enough that a caller
+/// does not wait for a whole catalogue.
+pub const DEFAULT_MAX_FALLBACKS: usize = 2;
+
+/// Why a strategy's parameters were refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ParameterError {
+    /// A weight is negative, infinite or not a number.
+    #[error("{name} must be a finite number of at least 0, not {value}")]
+    BadWeight {
+        /// The parameter.
+        name: String,
+        /// What it was.
+        value: f64,
+    },
+    /// The bounds of a weight do not enclose it.
+    #[error("{name} must lie between its bounds, but {value} is not between {min} and {max}")]
+    OutOfBounds {
+        /// The parameter.
+        name: String,
+        /// The policy's own weight.
+        value: f64,
+        /// Lower bound.
+        min: f64,
+        /// Upper bound.
+        max: f64,
+    },
+    /// No model has a weight above zero, so nothing could ever be drawn.
+    #[error("at least one weight must be above 0")]
+    NoWeight,
+    /// A model has two weights.
+    #[error("model {0} has more than one weight")]
+    Twice(String),
+}
+
+/// A weight of an objective and how far a caller may move it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weight {
+    /// The policy's own weight.
+    pub value: f64,
+    /// The least a caller who wants quality may set.
+    pub min: f64,
+    /// The most a caller who wants to save may set.
+    pub max: f64,
+}
+
+impl Weight {
+    /// Returns a weight that callers cannot move.
+    pub const fn fixed(value: f64) -> Self {
+        Self { value, min: value, max: value }
+    }
+
+    /// Returns the weight for a caller's `quality` in `[0, 1]`: `max` at 0, the policy's own at 0.5 and for `None`, `min` at
+    /// 1, linear between.
+    pub fn at(&self, quality: Option<f64>) -> f64 {
+        match quality {
+            None => self.value,
+            Some(quality) if quality < 0.5 => self.value + (self.max - self.value) * (1.0 - 2.0 * quality),
+            Some(quality) => self.value + (self.min - self.value) * (2.0 * quality - 1.0),
+        }
+    }
+
+    pub(super) fn check(&self, name: &str) -> Result<(), ParameterError> {
+        check_weight(name, self.value)?;
+        check_weight(&format!("{name}.min"), self.min)?;
+        check_weight(&format!("{name}.max"), self.max)?;
+        if self.min <= self.value && self.value <= self.max {
+            return Ok(());
+        }
+        Err(ParameterError::OutOfBounds { name: name.to_owned(), value: self.value, min: self.min, max: self.max })
+    }
+}
+
+pub(super) fn check_weight(name: &str, value: f64) -> Result<(), ParameterError> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(ParameterError::BadWeight { name: name.to_owned(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEIGHT: Weight = Weight { value: 0.2, min: 0.05, max: 1.0 };
+
+    #[test]
+    fn a_caller_moves_the_weight_between_its_bounds() {
+        let weights: Vec<f64> = [0.0, 0.25, 0.5, 0.75, 1.0].iter().map(|&quality| WEIGHT.at(Some(quality))).collect();
+
+        let expected = [1.0, 0.6, 0.2, 0.125, 0.05];
+        for (weight, expected) in weights.iter().zip(expected) {
+            assert!((weight - expected).abs() < 1e-12, "{weight} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_silent_caller_gets_the_policy_s_own_weight() {
+        assert_eq!(WEIGHT.at(None), 0.2);
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        let not_a_number = Weight::fixed(f64::NAN).check("cost_weight");
+        let negative = Weight::fixed(-1.0).check("cost_weight");
+        let outside = Weight { value: 2.0, ..WEIGHT }.check("cost_weight");
+
+        assert!(matches!(not_a_number, Err(ParameterError::BadWeight { name, .. }) if name == "cost_weight"));
+        assert_eq!(negative.unwrap_err().to_string(), "cost_weight must be a finite number of at least 0, not -1");
+        assert!(matches!(outside, Err(ParameterError::OutOfBounds { max, .. }) if max == 1.0));
+    }
+}
