@@ -1,0 +1,126 @@
+//! What rooms report when it changes, because no record knows it.
+
+use super::{Telemetry, labels::NONE, metrics::GaugeSeries};
+use crate::domain::{Availability, ModelName, PolicyName};
+
+/// The states of a model as label values.
+const STATES: [&str; 4] = ["ready", "loading", "breaker_open", "failed"];
+
+/// Counts a request as being answered until it is dropped.
+#[derive(Debug)]
+pub struct InFlight {
+    level: GaugeSeries,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.level.dec();
+    }
+}
+
+impl Telemetry {
+    /// Counts one more request that is being answered, until the guard is dropped.
+    #[must_use]
+    pub fn enter(&self) -> InFlight {
+        let level = self.metrics.in_flight.at([]);
+        level.inc();
+        InFlight { level }
+    }
+
+    /// Says once which router model runs on which engine; `None` when requests are routed without scores.
+    pub fn set_router(&self, router: Option<(&str, &str)>) {
+        let (engine, artifact) = router.unwrap_or((NONE, NONE));
+        self.metrics.router.at([engine, artifact]).set(1.0);
+    }
+
+    /// Says how much the exact cache holds.
+    pub fn set_cache_size(&self, bytes: u64, entries: u64) {
+        self.metrics.cache_bytes.at([]).set(bytes as f64);
+        self.metrics.cache_entries.at([]).set(entries as f64);
+    }
+
+    /// Says whether a model's breaker is open.
+    pub fn set_breaker(&self, model: &ModelName, is_open: bool) {
+        self.metrics.breaker_open.at([self.labels.model(model)]).set(f64::from(u8::from(is_open)));
+    }
+
+    /// Says which state a model is in.
+    pub fn set_model_state(&self, model: &ModelName, availability: &Availability) {
+        let model = self.labels.model(model);
+        let (now, loaded) = match availability {
+            Availability::Ready => ("ready", 1.0),
+            Availability::Loading { progress } => ("loading", progress.value()),
+            Availability::BreakerOpen => ("breaker_open", 1.0),
+            Availability::Failed { .. } => ("failed", 0.0),
+        };
+        for state in STATES {
+            self.metrics.model_state.at([model, state]).set(f64::from(u8::from(state == now)));
+        }
+        self.metrics.model_loaded.at([model]).set(loaded);
+    }
+
+    /// Says how many requests wait for a model inside the process.
+    pub fn set_queue(&self, model: &ModelName, waiting: usize) {
+        self.metrics.queue.at([self.labels.model(model)]).set(waiting as f64);
+    }
+
+    /// Says how many records wait to be written to the ledger.
+    pub fn set_ledger_waiting(&self, waiting: usize) {
+        self.metrics.ledger_waiting.at([]).set(waiting as f64);
+    }
+
+    /// Counts a record that was lost because the ledger could not keep up.
+    pub fn ledger_dropped(&self) {
+        self.metrics.ledger_dropped.at([]).inc();
+    }
+
+    /// Counts a reload that was refused.
+    pub fn reload_failed(&self) {
+        self.metrics.reload_errors.at([]).inc();
+    }
+
+    /// Replaces the policy names that may become label values, after a reload.
+    pub fn set_policies(&self, policies: impl IntoIterator<Item = PolicyName>) {
+        self.labels.set_policies(policies);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{domain::Probability, telemetry::Labels};
+
+    fn telemetry() -> (Telemetry, ModelName) {
+        let model = ModelName::parse("small").unwrap();
+        let labels = Labels::new([(model.clone(), Arc::from("local"))], []);
+        (Telemetry::with_labels(labels).unwrap(), model)
+    }
+
+    #[test]
+    fn a_model_is_in_one_state_at_a_time() {
+        let (telemetry, model) = telemetry();
+
+        telemetry.set_model_state(&model, &Availability::Loading { progress: Probability::clamped(0.5) });
+        telemetry.set_model_state(&model, &Availability::Ready);
+
+        let text = telemetry.render();
+        assert!(text.contains(r#"pointsman_model_state{model="small",state="ready"} 1"#), "{text}");
+        assert!(text.contains(r#"pointsman_model_state{model="small",state="loading"} 0"#), "{text}");
+        assert!(text.contains(r#"pointsman_model_loaded_ratio{model="small"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn a_request_is_in_flight_until_its_guard_is_dropped() {
+        let (telemetry, _) = telemetry();
+
+        let first = telemetry.enter();
+        let second = telemetry.enter();
+        drop(first);
+
+        assert!(telemetry.render().contains("pointsman_requests_in_flight 1"));
+        drop(second);
+        assert!(telemetry.render().contains("pointsman_requests_in_flight 0"));
+    }
+}
