@@ -3,11 +3,44 @@
 //! One forward pass of one small ONNX graph gives everything that a decision needs. The graph runs on ONNX Runtime where the
 //! shared library is found, else on RTen, which is always there. Scoring has a deadline and never fails a request: the gateway
 //! goes on with [`ScoresUnavailable`] and the policy's default plan.
+//!
+//! # From text to scores
+//!
+//! [`text`] cuts long prompts (head and tail, before tokenising), [`tokens`] turns them into ids, a [`Session`] runs the graph
+//! and [`router`] turns its outputs and the artifact's profiles into [`Scores`]. A prompt costs well under half a millisecond,
+//! so scoring runs where it is asked for, on one of a few sessions; there is no queue and nothing to hand over.
+//!
+//! # Invariants
+//!
+//! - An [`Artifact`] is whole or it is not loaded: every file is checked against its checksum, every shape and every number is
+//!   checked, and the graph must reproduce `golden.jsonl` within its tolerance before it scores a prompt.
+//! - A prompt of any size costs a bounded time; a panic inside an engine becomes [`ScoresUnavailable::Failed`].
+//! - Engines are named in one file each: [`session_onnx`] and [`session_rten`]. To add one: a file, an [`Engine`], an arm in
+//!   [`load`], a line in the contract test.
+
+pub mod artifact;
+pub mod constant;
+pub mod folder;
+pub mod load;
+pub mod profiles;
+pub mod router;
+pub mod session;
+pub mod session_onnx;
+pub mod session_rten;
+pub mod text;
+pub mod tokens;
+pub mod words;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::{
+    artifact::{Artifact, LoadError},
+    constant::Constant,
+    load::load,
+    session::{Outputs, Session, SessionError},
+};
 use crate::domain::{PromptView, Scores, ScoresUnavailable};
 
 /// Which engine runs the graph, a closed set for metrics.

@@ -1,0 +1,333 @@
+//! A router artifact: `routers/<name>/`, read whole and checked whole.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    folder::Folder,
+    profiles::Profiles,
+    session::{Outputs, SessionError},
+    tokens::{Tokens, TokensError},
+};
+
+/// The one file without a checksum: it holds the others'.
+pub const ROUTER_YAML: &str = "router.yaml";
+/// The graph.
+pub const MODEL_ONNX: &str = "model.onnx";
+/// The tokenizer.
+pub const TOKENIZER_JSON: &str = "tokenizer.json";
+/// The profiles.
+pub const PROFILES_JSON: &str = "profiles.json";
+/// Prompts with their outputs.
+pub const GOLDEN_JSONL: &str = "golden.jsonl";
+/// Hashes of the prompts that it was trained on.
+pub const SEEN_BIN: &str = "seen.bin";
+
+/// The layout that this program reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The document `router.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterDocument {
+    /// The layout; [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Name and version, for instance `static-v1`.
+    pub name: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// The seed it was trained with.
+    pub seed: u64,
+    /// Tokens that are scored; longer prompts are cut head and tail.
+    pub max_tokens: usize,
+    /// Inputs of the graph, `name: dtype [shape]`.
+    pub inputs: BTreeMap<String, String>,
+    /// Width of each output; rows are prompts.
+    pub outputs: OutputWidths,
+    /// Largest difference to `golden.jsonl` that the self test accepts.
+    pub tolerance: f32,
+    /// SHA-256 of every other file but the card.
+    pub sha256: BTreeMap<String, String>,
+}
+
+/// Width of each output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputWidths {
+    /// Entries of the embedding.
+    pub embedding: usize,
+    /// Entries of the latent.
+    pub latent: usize,
+    /// Always 2: median and 90 % quantile.
+    pub output_tokens: usize,
+}
+
+/// A line of `golden.jsonl`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoldenLine {
+    /// The prompt.
+    pub prompt: String,
+    /// Its ids.
+    pub ids: Vec<u32>,
+    /// The graph's output.
+    pub embedding: Vec<f32>,
+    /// The graph's output.
+    pub latent: Vec<f32>,
+    /// The graph's output.
+    pub output_tokens: Vec<f32>,
+}
+
+/// Why an artifact is not loaded. Every message names the folder and the file.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read; a folder that was copied half lacks some.
+    #[error("router {folder}: cannot read {file}")]
+    Unreadable {
+        /// The artifact.
+        folder: String,
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("router {folder}: {file} is malformed: {message}")]
+    Malformed {
+        /// The artifact.
+        folder: String,
+        /// The file.
+        file: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// The layout is another program version's.
+    #[error(
+        "router {folder}: {ROUTER_YAML} has schema_version {found}, this program reads {SCHEMA_VERSION}; train it again"
+    )]
+    SchemaVersion {
+        /// The artifact.
+        folder: String,
+        /// Its layout.
+        found: u32,
+    },
+    /// A file was changed or cut.
+    #[error("router {folder}: {file} does not match its checksum (expected {expected}, found {found}); copy it again")]
+    Checksum {
+        /// The artifact.
+        folder: String,
+        /// The file.
+        file: String,
+        /// In `router.yaml`.
+        expected: String,
+        /// On disk.
+        found: String,
+    },
+    /// The engine did not take the graph.
+    #[error("router {folder}: {MODEL_ONNX}")]
+    Session {
+        /// The artifact.
+        folder: String,
+        /// Why.
+        #[source]
+        source: SessionError,
+    },
+    /// The graph does not give what `golden.jsonl` pins.
+    #[error("router {folder}: the self test failed on golden line {line}: {message}")]
+    SelfTest {
+        /// The artifact.
+        folder: String,
+        /// Counted from 1.
+        line: usize,
+        /// What differs.
+        message: String,
+    },
+    /// The configured engine is not there.
+    #[error("the configured router engine is not available")]
+    Engine(#[source] SessionError),
+}
+
+/// Everything in the folder but the card, checked.
+pub struct Artifact {
+    /// `router.yaml`.
+    pub document: RouterDocument,
+    /// SHA-256 of `router.yaml`, which covers every other file: what a calibration belongs to.
+    pub checksum: String,
+    /// The graph.
+    pub onnx: Cow<'static, [u8]>,
+    /// `tokenizer.json`.
+    pub tokens: Tokens,
+    /// `profiles.json`.
+    pub profiles: Profiles,
+    /// `golden.jsonl`.
+    pub golden: Vec<GoldenLine>,
+    folder: Folder,
+}
+
+impl std::fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Artifact").field("name", &self.document.name).field("checksum", &self.checksum).finish()
+    }
+}
+
+impl Artifact {
+    /// Reads and checks a folder; the graph itself is checked by [`Artifact::self_test`].
+    ///
+    /// # Errors
+    /// A file is missing, changed, malformed, or not finite.
+    pub fn read(folder: &Folder) -> Result<Self, LoadError> {
+        let yaml = read(folder, ROUTER_YAML)?;
+        let document = parse_document(folder, &yaml)?;
+        let files = Files { folder, document: &document };
+        let onnx = files.checked(MODEL_ONNX)?;
+        let tokens = Tokens::parse(&files.checked(TOKENIZER_JSON)?)
+            .map_err(|error: TokensError| malformed(folder, TOKENIZER_JSON, &error))?;
+        let profiles = parse_profiles(folder, &document, &files.checked(PROFILES_JSON)?)?;
+        let golden = parse_golden(folder, &files.checked(GOLDEN_JSONL)?)?;
+        let checksum = sha256(&yaml);
+        Ok(Self { document, checksum, onnx, tokens, profiles, golden, folder: folder.clone() })
+    }
+
+    /// Returns the sorted hashes of the prompts that it was trained on, as [`prompt_hash`] gives them.
+    ///
+    /// # Errors
+    /// `seen.bin` is missing or changed.
+    pub fn seen(&self) -> Result<Vec<u64>, LoadError> {
+        let bytes = Files { folder: &self.folder, document: &self.document }.checked(SEEN_BIN)?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
+    }
+
+    /// Returns the folder it came from, for messages.
+    pub fn folder(&self) -> String {
+        self.folder.to_string()
+    }
+
+    /// Compares what `run` gives with the golden lines: ids exactly, outputs within the tolerance.
+    ///
+    /// # Errors
+    /// The engine fails, a shape or number differs, or a number is not finite.
+    pub fn self_test(&self, mut run: impl FnMut(&[u32]) -> Result<Outputs, SessionError>) -> Result<(), LoadError> {
+        for (index, golden) in self.golden.iter().enumerate() {
+            let differs = |message: String| LoadError::SelfTest { folder: self.folder(), line: index + 1, message };
+            let ids = self.tokens.ids(&golden.prompt).map_err(|error| differs(error.to_string()))?;
+            if ids != golden.ids {
+                return Err(differs("the tokenizer gives other ids".to_owned()));
+            }
+            let outputs = run(&ids).map_err(|source| LoadError::Session { folder: self.folder(), source })?;
+            self.compare(&outputs, golden).map_err(differs)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, outputs: &Outputs, golden: &GoldenLine) -> Result<(), String> {
+        let widths = self.document.outputs;
+        for (name, width, found, expected) in [
+            ("embedding", widths.embedding, &outputs.embedding, &golden.embedding),
+            ("latent", widths.latent, &outputs.latent, &golden.latent),
+            ("output_tokens", widths.output_tokens, &outputs.output_tokens, &golden.output_tokens),
+        ] {
+            if found.len() != width || expected.len() != width {
+                return Err(format!("{name} has {} entries, router.yaml says {width}", found.len()));
+            }
+            let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0_f32, nan_max);
+            if largest.is_nan() || largest > self.document.tolerance {
+                return Err(format!("{name} differs by {largest:e}, tolerance {:e}", self.document.tolerance));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The larger of two numbers; NaN when one is NaN.
+fn nan_max(a: f32, b: f32) -> f32 {
+    if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) }
+}
+
+/// Returns the hash under which a prompt is known to have been trained on: of its first line that is not blank, so that the
+/// same question counts as the same with other answers to choose from.
+pub fn prompt_hash(prompt: &str) -> u64 {
+    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let hash = blake3::hash(line.to_lowercase().as_bytes());
+    hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Returns the checksum as lower-case hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Files<'a> {
+    folder: &'a Folder,
+    document: &'a RouterDocument,
+}
+
+impl Files<'_> {
+    fn checked(&self, file: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+        let bytes = read(self.folder, file)?;
+        let expected = self.document.sha256.get(file).cloned().unwrap_or_else(|| "none".to_owned());
+        let found = sha256(&bytes);
+        if found != expected {
+            return Err(LoadError::Checksum {
+                folder: self.folder.to_string(),
+                file: file.to_owned(),
+                expected,
+                found,
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+fn read(folder: &Folder, file: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+    folder.read(file).map_err(|source| LoadError::Unreadable {
+        folder: folder.to_string(),
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn malformed(folder: &Folder, file: &'static str, message: &dyn std::fmt::Display) -> LoadError {
+    LoadError::Malformed { folder: folder.to_string(), file, message: message.to_string() }
+}
+
+fn parse_document(folder: &Folder, yaml: &[u8]) -> Result<RouterDocument, LoadError> {
+    let text = std::str::from_utf8(yaml).map_err(|error| malformed(folder, ROUTER_YAML, &error))?;
+    let document: RouterDocument =
+        serde_saphyr::from_str(text).map_err(|error| malformed(folder, ROUTER_YAML, &error))?;
+    if document.schema_version != SCHEMA_VERSION {
+        return Err(LoadError::SchemaVersion { folder: folder.to_string(), found: document.schema_version });
+    }
+    if !(document.tolerance > 0.0 && document.tolerance < 1.0) {
+        return Err(malformed(folder, ROUTER_YAML, &"tolerance must lie between 0 and 1"));
+    }
+    Ok(document)
+}
+
+fn parse_profiles(folder: &Folder, document: &RouterDocument, json: &[u8]) -> Result<Profiles, LoadError> {
+    let profiles: Profiles = serde_json::from_slice(json).map_err(|error| malformed(folder, PROFILES_JSON, &error))?;
+    let width = document.outputs.latent;
+    for profile in &profiles.profiles {
+        if profile.vector.len() != width {
+            let message = format!("{} has {} weights, latent has {width}", profile.name, profile.vector.len());
+            return Err(malformed(folder, PROFILES_JSON, &message));
+        }
+        let is_finite = profile.vector.iter().all(|weight| weight.is_finite()) && profile.bias.is_finite();
+        if !is_finite || !profile.verbosity.is_finite() {
+            return Err(malformed(folder, PROFILES_JSON, &format!("{} has a weight that is not finite", profile.name)));
+        }
+    }
+    Ok(profiles)
+}
+
+fn parse_golden(folder: &Folder, bytes: &[u8]) -> Result<Vec<GoldenLine>, LoadError> {
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let golden: Result<Vec<GoldenLine>, _> = lines.map(serde_json::from_slice).collect();
+    let golden = golden.map_err(|error| malformed(folder, GOLDEN_JSONL, &error))?;
+    if golden.is_empty() {
+        return Err(malformed(folder, GOLDEN_JSONL, &"it has no line, so nothing would be tested"));
+    }
+    Ok(golden)
+}

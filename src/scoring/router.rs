@@ -1,0 +1,129 @@
+//! The scorer: an artifact and its sessions.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use super::{
+    Engine, Scorer,
+    artifact::Artifact,
+    session::{Outputs, Session, SessionError},
+    tokens::TokensError,
+};
+use crate::domain::{Length, PromptView, Scores, ScoresUnavailable};
+
+/// Sessions that take turns.
+type Pool = Vec<Mutex<Box<dyn Session>>>;
+
+/// A loaded router model.
+pub struct Router {
+    artifact: Artifact,
+    engine: Engine,
+    pool: Pool,
+    next: AtomicUsize,
+    has_failed: AtomicBool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ScoreError {
+    #[error("no session came free in time")]
+    Full,
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("the graph gave a number that is not finite")]
+    NotFinite,
+    #[error("the engine panicked")]
+    Panicked,
+}
+
+impl Router {
+    /// Returns the scorer; `pool` is not empty.
+    pub fn new(artifact: Artifact, engine: Engine, pool: Vec<Box<dyn Session>>) -> Self {
+        let pool = pool.into_iter().map(Mutex::new).collect();
+        Self { artifact, engine, pool, next: AtomicUsize::new(0), has_failed: AtomicBool::new(false) }
+    }
+
+    /// Scores one prompt here and now.
+    fn score_now(&self, text: &str, start: Instant, deadline: Duration) -> Result<Scores, ScoreError> {
+        let ids = self.artifact.tokens.ids(text)?;
+        let outputs = self.session(deadline)?.run(&ids)?;
+        if !is_finite(&outputs) {
+            return Err(ScoreError::NotFinite);
+        }
+        let (quality, prior) = self.artifact.profiles.qualities(&outputs.latent);
+        let length = length_of(&outputs.output_tokens);
+        Ok(Scores {
+            embedding: outputs.embedding.into(),
+            latent: outputs.latent.into(),
+            length,
+            quality,
+            prior,
+            took: start.elapsed(),
+        })
+    }
+
+    /// Returns a free session, or waits for one: the holder needs it for a fraction of a millisecond.
+    fn session(&self, deadline: Duration) -> Result<MutexGuard<'_, Box<dyn Session>>, ScoreError> {
+        if let Some(free) = self.pool.iter().find_map(Mutex::try_lock) {
+            return Ok(free);
+        }
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.pool.len().max(1);
+        let session = self.pool.get(turn).ok_or(ScoreError::Full)?;
+        session.try_lock_for(deadline).ok_or(ScoreError::Full)
+    }
+
+    /// Logs the first failure as an error; one broken model must not flood the log.
+    fn report(&self, error: &ScoreError) -> ScoresUnavailable {
+        if matches!(error, ScoreError::Full) {
+            return ScoresUnavailable::Full;
+        }
+        if self.has_failed.swap(true, Ordering::Relaxed) {
+            tracing::debug!(error = %error, "router model failed again");
+        } else {
+            tracing::error!(error = %error, router.artifact = self.artifact(), router.engine = self.engine.name(),
+                "router model failed; routing goes on without scores, further failures are logged at debug");
+        }
+        ScoresUnavailable::Failed
+    }
+}
+
+/// Expected lengths are what the graph says, within what any model can write.
+fn length_of(log_tokens: &[f32]) -> Length {
+    const LONGEST: f64 = 1e6;
+    let tokens = |log: Option<&f32>| (f64::from(log.copied().unwrap_or(0.0)).exp() - 1.0).clamp(1.0, LONGEST);
+    let median = tokens(log_tokens.first());
+    Length { median, upper: tokens(log_tokens.get(1)).max(median) }
+}
+
+fn is_finite(outputs: &Outputs) -> bool {
+    [&outputs.embedding, &outputs.latent, &outputs.output_tokens].iter().all(|row| row.iter().all(|x| x.is_finite()))
+}
+
+#[async_trait]
+impl Scorer for Router {
+    async fn score(&self, prompt: &PromptView, deadline: Duration) -> Result<Scores, ScoresUnavailable> {
+        let start = Instant::now();
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.score_now(&prompt.text, start, deadline)));
+        let scores = attempt.unwrap_or(Err(ScoreError::Panicked)).map_err(|error| self.report(&error))?;
+        if scores.took > deadline {
+            return Err(ScoresUnavailable::Late);
+        }
+        Ok(scores)
+    }
+
+    fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    fn artifact(&self) -> &str {
+        &self.artifact.document.name
+    }
+}

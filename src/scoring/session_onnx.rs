@@ -1,0 +1,150 @@
+//! The graph on ONNX Runtime, whose shared library is found at run time; the only file that knows the crate `ort`.
+
+use std::path::{Path, PathBuf};
+
+use ort::{
+    environment::Environment,
+    session::{Session as OrtSession, SessionOutputs, builder::GraphOptimizationLevel},
+    value::Tensor,
+};
+use parking_lot::Mutex;
+
+use super::session::{ATTENTION_MASK, INPUT_IDS, OUTPUTS, Outputs, Session, SessionError};
+
+fn failed(action: &'static str, error: &dyn std::fmt::Display) -> SessionError {
+    SessionError::Engine { engine: "onnxruntime", action, message: error.to_string() }
+}
+
+/// The library that this process has loaded: a process can load one only.
+static LOADED: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// Returns the library to load: `configured`, else the newest `libonnxruntime.so*` (on macOS `libonnxruntime*.dylib`) in
+/// `<data_dir>/runtime`.
+///
+/// # Errors
+/// There is none.
+pub fn find_library(configured: Option<&Path>, data_dir: &Path) -> Result<PathBuf, SessionError> {
+    if let Some(path) = configured {
+        let missing = || SessionError::NoLibrary { searched: path.display().to_string() };
+        return path.is_file().then(|| path.to_owned()).ok_or_else(missing);
+    }
+    let folder = data_dir.join("runtime");
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let libraries = entries.filter(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.starts_with("libonnxruntime.so") || (name.starts_with("libonnxruntime") && name.ends_with(".dylib"))
+    });
+    libraries.max().ok_or_else(|| SessionError::NoLibrary { searched: folder.display().to_string() })
+}
+
+/// A loaded library.
+#[derive(Clone, Debug)]
+pub struct Library(Environment);
+
+/// Loads the library once; later calls with another path get the first.
+///
+/// # Errors
+/// The file is not an ONNX Runtime that this program can use.
+pub fn load_library(path: &Path) -> Result<Library, SessionError> {
+    let mut loaded = LOADED.lock();
+    if let Some(environment) = &*loaded {
+        return Ok(Library(environment.clone()));
+    }
+    let builder = ort::init_from(path).map_err(|error| failed("load the library", &error))?;
+    let environment = builder.with_name("pointsman").build().map_err(|error| failed("start", &error))?;
+    *loaded = Some(environment.clone());
+    Ok(Library(environment))
+}
+
+/// A session on ONNX Runtime.
+pub struct OnnxSession {
+    session: OrtSession,
+    mask: Vec<f32>,
+}
+
+impl OnnxSession {
+    /// Loads an ONNX graph.
+    ///
+    /// # Errors
+    /// The bytes are not a graph, or a node of the contract is missing.
+    pub fn load(library: &Library, onnx: &[u8]) -> Result<Self, SessionError> {
+        let session = build(&library.0, onnx).map_err(|error| failed("load the graph", &error))?;
+        for name in [INPUT_IDS, ATTENTION_MASK] {
+            if !session.inputs().iter().any(|input| input.name() == name) {
+                return Err(SessionError::MissingNode(name));
+            }
+        }
+        for name in OUTPUTS {
+            if !session.outputs().iter().any(|output| output.name() == name) {
+                return Err(SessionError::MissingNode(name));
+            }
+        }
+        Ok(Self { session, mask: Vec::new() })
+    }
+}
+
+fn build(environment: &Environment, onnx: &[u8]) -> Result<OrtSession, ort::Error> {
+    let builder = OrtSession::builder(environment)?;
+    // One thread each: prompts are small and there are as many sessions as workers.
+    let mut builder = builder
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(1)?
+        .with_intra_op_spinning(false)?;
+    builder.commit_from_memory(onnx)
+}
+
+impl Session for OnnxSession {
+    fn run(&mut self, ids: &[u32]) -> Result<Outputs, SessionError> {
+        let row: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+        self.mask.resize(ids.len(), 1.0);
+        let shape = [1, ids.len()];
+        let ids = Tensor::from_array((shape, row)).map_err(|error| failed("take the ids", &error))?;
+        let mask = Tensor::from_array((shape, self.mask.clone())).map_err(|error| failed("take the mask", &error))?;
+        let values = self
+            .session
+            .run(ort::inputs![INPUT_IDS => ids, ATTENTION_MASK => mask])
+            .map_err(|error| failed("run the graph", &error))?;
+        let [embedding, latent, output_tokens] = OUTPUTS;
+        Ok(Outputs {
+            embedding: row_of(&values, embedding)?,
+            latent: row_of(&values, latent)?,
+            output_tokens: row_of(&values, output_tokens)?,
+        })
+    }
+}
+
+fn row_of(values: &SessionOutputs<'_>, name: &'static str) -> Result<Vec<f32>, SessionError> {
+    let value = values.get(name).ok_or(SessionError::MissingNode(name))?;
+    let (shape, numbers) = value.try_extract_tensor::<f32>().map_err(|_| SessionError::BadOutput(name))?;
+    if !matches!(**shape, [1, _]) {
+        return Err(SessionError::BadOutput(name));
+    }
+    Ok(numbers.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_an_error_that_names_the_command() {
+        let empty = tempfile::tempdir().unwrap();
+
+        let error = find_library(None, empty.path()).unwrap_err();
+
+        assert!(error.to_string().contains("pointsman runtime install"), "{error}");
+    }
+
+    #[test]
+    fn a_configured_library_that_is_not_there_is_not_replaced_by_another() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(data.path().join("runtime")).unwrap();
+        std::fs::write(data.path().join("runtime/libonnxruntime.so.1"), b"").unwrap();
+
+        let found = find_library(None, data.path());
+        let configured = find_library(Some(Path::new("/nowhere/libonnxruntime.so")), data.path());
+
+        assert!(found.is_ok());
+        assert!(matches!(configured, Err(SessionError::NoLibrary { .. })));
+    }
+}
