@@ -21,6 +21,7 @@ pub mod prompt;
 pub mod record;
 pub mod reply;
 pub mod scores;
+pub mod spending;
 pub mod tokens;
 
 pub use ask::{Ask, Availability, Candidate, Estimate, RequestFacts};
@@ -40,4 +41,5 @@ pub use prompt::PromptView;
 pub use record::{CacheOutcome, Endpoint, Outcome, RequestRecord, StageTimes};
 pub use reply::{Event, EventStream, Reply, WholeReply};
 pub use scores::{Length, Probability, Quality, Scores, ScoresUnavailable};
+pub use spending::Spending;
 pub use tokens::{Tokens, Usage};

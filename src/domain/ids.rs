@@ -111,6 +111,12 @@ macro_rules! identifiers {
                 Self(Uuid::now_v7())
             }
 
+            /// Parses what [`fmt::Display`] writes; `None` when the text is something else.
+            pub fn parse(text: &str) -> Option<Self> {
+                let hex = text.strip_prefix($prefix)?;
+                Uuid::try_parse(hex).ok().map(Self)
+            }
+
             /// Returns 64 bits of the identifier, to seed choices made for it.
             pub fn seed(self) -> u64 {
                 self.0.as_u64_pair().1
@@ -139,6 +145,14 @@ mod tests {
     #[test]
     fn names_with_slashes_and_colons_are_fine() {
         assert!(ModelName::parse("openrouter/meta-llama/llama-3.1:free").is_ok());
+    }
+
+    #[test]
+    fn identifiers_are_read_back_from_what_is_shown() {
+        let request = RequestId::fresh();
+
+        assert_eq!(RequestId::parse(&request.to_string()), Some(request));
+        assert_eq!(DecisionId::parse(&request.to_string()), None);
     }
 
     #[test]

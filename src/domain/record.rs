@@ -166,7 +166,8 @@ pub struct RequestRecord {
     pub usage: Usage,
     /// Summed over the attempts.
     pub cost: NanoUsd,
-    /// What the same usage would have cost at the baseline model; `None` without a baseline.
+    /// What the answer would have cost at the baseline model: the usage of the attempt that answered, at the baseline's
+    /// prices. `None` without a baseline, and when no attempt answered.
     pub baseline_cost: Option<NanoUsd>,
     /// What a cached answer saved.
     pub saved: NanoUsd,

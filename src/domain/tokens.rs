@@ -76,3 +76,9 @@ impl Add for Usage {
         }
     }
 }
+
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(usages: I) -> Self {
+        usages.fold(Self::default(), Add::add)
+    }
+}
