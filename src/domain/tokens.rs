@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::usage::UsageFields;
+
 /// A number of tokens; arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -54,6 +56,18 @@ pub struct Usage {
     /// Whether the figures are our own estimate, because the provider sent none.
     #[serde(default)]
     pub is_estimated: bool,
+}
+
+impl From<UsageFields> for Usage {
+    fn from(fields: UsageFields) -> Self {
+        Self {
+            input: Tokens(fields.prompt),
+            output: Tokens(fields.completion),
+            cached_input: Tokens(fields.cached),
+            reasoning: Tokens(fields.reasoning),
+            is_estimated: false,
+        }
+    }
 }
 
 impl Usage {

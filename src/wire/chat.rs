@@ -1,6 +1,20 @@
 //! Chat completion requests.
+//!
+//! The fields that the gateway looks at are checked as OpenAI documents them; all others travel on unread. `null` counts as
+//! absent.
 
-use super::raw::RawObject;
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{
+    parse::{Fields, Limits, ParseError, parse_body, parse_stream},
+    raw::{Edit, RawObject},
+};
+
+mod extension;
+mod messages;
+
+pub use extension::Extension;
 
 /// A chat request: the caller's bytes (without the `pointsman` field), and what the gateway needs to know of them.
 #[derive(Clone, Debug)]
@@ -58,7 +72,7 @@ pub enum ResponseFormat {
     Text,
     /// Any JSON object.
     JsonObject,
-    /// A JSON schema, as raw JSON text.
+    /// A JSON schema (`json_schema.schema`), as raw JSON text; `{}` when the request names none.
     JsonSchema(String),
 }
 
@@ -101,22 +115,145 @@ pub enum PartKind {
     Video,
 }
 
-/// The `pointsman` field: what one request asks of the gateway itself.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Extension {
-    /// How much quality matters against cost and latency, 0 to 1.
-    pub quality: Option<f64>,
-    /// Most the request may cost, in US dollars.
-    pub max_cost: Option<f64>,
-    /// Most the whole answer may be expected to take, in milliseconds.
-    pub max_latency_ms: Option<f64>,
-    /// Properties the model must have.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// `no-store`, `no-cache`, or both separated by commas.
-    pub cache: Option<String>,
-    /// Whether the answer carries the decision.
-    #[serde(default)]
-    pub explain: bool,
+const MOST_STOPS: usize = 4;
+const MOST_TOP_LOGPROBS: u64 = 20;
+
+impl ChatCall {
+    /// Parses a request body and takes the `pointsman` field out of it.
+    ///
+    /// # Errors
+    /// The body is not a JSON object within `limits`, or a field that the gateway looks at is missing, of the wrong type or out
+    /// of range.
+    pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, ParseError> {
+        let (body, extension) = extension::take(parse_body(bytes, limits)?)?;
+        let fields = Fields(&body);
+        let (is_streaming, wants_usage) = parse_stream(&fields)?;
+        let (wants_logprobs, top_logprobs) = parse_logprobs(&fields)?;
+        Ok(Self {
+            model: fields.model()?,
+            messages: messages::parse(&fields, limits)?,
+            is_streaming,
+            wants_usage,
+            choices: parse_choices(&fields, limits)?,
+            max_tokens: parse_max_tokens(&fields)?,
+            sampling: parse_sampling(&fields)?,
+            stop: parse_stop(&fields)?,
+            wants_logprobs,
+            top_logprobs,
+            has_tools: parse_has_tools(&fields)?,
+            format: parse_format(&fields)?,
+            extension,
+            body,
+        })
+    }
+
+    /// Returns the body with `edits` made, for instance another `model`.
+    pub fn body_with(&self, edits: &[Edit<'_>]) -> Bytes {
+        self.body.with(edits)
+    }
 }
+
+fn parse_choices(fields: &Fields<'_>, limits: &Limits) -> Result<u32, ParseError> {
+    let choices = fields.integer("n", 1..=u64::from(limits.choices))?.unwrap_or(1);
+    // Within the range of a `u32` after the check above.
+    Ok(u32::try_from(choices).unwrap_or(limits.choices))
+}
+
+fn parse_max_tokens(fields: &Fields<'_>) -> Result<Option<u64>, ParseError> {
+    let older = fields.integer("max_tokens", 1..=u64::MAX)?;
+    Ok(fields.integer("max_completion_tokens", 1..=u64::MAX)?.or(older))
+}
+
+fn parse_sampling(fields: &Fields<'_>) -> Result<Sampling, ParseError> {
+    Ok(Sampling {
+        temperature: fields.number("temperature", 0.0..=2.0)?,
+        top_p: fields.number("top_p", 0.0..=1.0)?,
+        seed: parse_seed(fields)?,
+        presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
+        frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
+    })
+}
+
+/// Reads `seed`; one beyond the range of an `i64` is folded into it, so that the same text gives the same seed.
+fn parse_seed(fields: &Fields<'_>) -> Result<Option<i64>, ParseError> {
+    Ok(fields.read::<i128>("seed", "a whole number")?.map(|seed| seed as i64))
+}
+
+fn parse_stop(fields: &Fields<'_>) -> Result<Vec<String>, ParseError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stop {
+        One(String),
+        Many(Vec<String>),
+    }
+
+    let stops = match fields.read("stop", "a string or a list of up to four strings")? {
+        None => Vec::new(),
+        Some(Stop::One(stop)) => vec![stop],
+        Some(Stop::Many(stops)) => stops,
+    };
+    if stops.len() > MOST_STOPS {
+        let message = format!("`stop` has {} strings; at most {MOST_STOPS} are allowed.", stops.len());
+        return Err(ParseError::at("stop", message));
+    }
+    Ok(stops)
+}
+
+fn parse_logprobs(fields: &Fields<'_>) -> Result<(bool, Option<u8>), ParseError> {
+    let wants_logprobs = fields.flag("logprobs")?;
+    let top = fields.integer("top_logprobs", 0..=MOST_TOP_LOGPROBS)?.and_then(|top| u8::try_from(top).ok());
+    if top.is_some() && !wants_logprobs {
+        let message = "`top_logprobs` is only allowed when `logprobs` is true; set it or remove `top_logprobs`.";
+        return Err(ParseError::at("top_logprobs", message));
+    }
+    Ok((wants_logprobs, top))
+}
+
+fn parse_has_tools(fields: &Fields<'_>) -> Result<bool, ParseError> {
+    let tools: Vec<serde::de::IgnoredAny> = fields.read("tools", "a list")?.unwrap_or_default();
+    let functions: Vec<serde::de::IgnoredAny> = fields.read("functions", "a list")?.unwrap_or_default();
+    Ok(!tools.is_empty() || !functions.is_empty())
+}
+
+fn parse_format(fields: &Fields<'_>) -> Result<ResponseFormat, ParseError> {
+    #[derive(Deserialize)]
+    struct Format<'a> {
+        r#type: String,
+        #[serde(borrow)]
+        json_schema: Option<&'a serde_json::value::RawValue>,
+    }
+
+    let expected = "an object with a `type`";
+    let Some(format) = fields.read::<Format<'_>>("response_format", expected)? else { return Ok(ResponseFormat::Text) };
+    match format.r#type.as_str() {
+        "text" => Ok(ResponseFormat::Text),
+        "json_object" => Ok(ResponseFormat::JsonObject),
+        "json_schema" => parse_schema(format.json_schema.map(|raw| raw.get())),
+        other => {
+            let message = format!(
+                "`response_format.type` is {other:?}; it must be \"text\", \"json_object\" or \"json_schema\"."
+            );
+            Err(ParseError::at("response_format.type", message))
+        }
+    }
+}
+
+fn parse_schema(raw: Option<&str>) -> Result<ResponseFormat, ParseError> {
+    #[derive(Deserialize)]
+    struct Schema<'a> {
+        #[serde(borrow)]
+        schema: Option<&'a serde_json::value::RawValue>,
+    }
+
+    let (param, expected) = ("response_format.json_schema", "an object with a `name` and a `schema`");
+    let raw = raw.ok_or_else(|| ParseError::missing(param, expected))?;
+    let document: Schema<'_> = serde_json::from_str(raw).map_err(|_| ParseError::expected(param, expected, raw))?;
+    let schema = document.schema.map_or("{}", |schema| schema.get());
+    if !schema.starts_with('{') {
+        return Err(ParseError::expected("response_format.json_schema.schema", "an object", schema));
+    }
+    Ok(ResponseFormat::JsonSchema(schema.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! Legacy text completion requests, passed through.
 
-use super::raw::RawObject;
+use bytes::Bytes;
+
+use super::{
+    parse::{Fields, Limits, ParseError, parse_body, parse_stream},
+    raw::RawObject,
+};
 
 /// A text completion request.
 #[derive(Clone, Debug)]
@@ -17,4 +22,43 @@ pub struct TextCompletionCall {
     pub prompt_bytes: usize,
     /// `max_tokens`.
     pub max_tokens: Option<u64>,
+}
+
+impl TextCompletionCall {
+    /// Parses a request body.
+    ///
+    /// # Errors
+    /// The body is not a JSON object within `limits`, or a field that the gateway looks at is missing, of the wrong type or out
+    /// of range.
+    pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, ParseError> {
+        let body = parse_body(bytes, limits)?;
+        let fields = Fields(&body);
+        let (is_streaming, wants_usage) = parse_stream(&fields)?;
+        fields.integer("n", 1..=u64::from(limits.choices))?;
+        Ok(Self {
+            model: fields.model()?,
+            is_streaming,
+            wants_usage,
+            prompt_bytes: fields.raw("prompt").map_or(0, str::len),
+            max_tokens: fields.integer("max_tokens", 0..=u64::MAX)?,
+            body,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_gateway_needs_is_read_and_the_rest_kept() {
+        let body = r#"{"model":"m","prompt":"hello","stream":true,"max_tokens":5,"best_of":3}"#;
+        let limits = Limits { messages: 1, choices: 1, depth: 4 };
+
+        let call = TextCompletionCall::parse(Bytes::from(body), &limits).unwrap();
+
+        assert_eq!((call.model.as_str(), call.is_streaming, call.max_tokens), ("m", true, Some(5)));
+        assert_eq!(call.prompt_bytes, r#""hello""#.len());
+        assert_eq!(call.body.bytes(), &body);
+    }
 }

@@ -1,0 +1,93 @@
+//! What the gateway must know of a whole answer, and what it splices into one.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    raw::{Edit, RawError, RawObject, quoted},
+    usage::UsageFields,
+};
+
+/// What a whole chat or text completion says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompletionFacts {
+    /// `finish_reason` of the first choice.
+    pub finish_reason: Option<String>,
+    /// Its `usage`.
+    pub usage: Option<UsageFields>,
+    /// Number of choices.
+    pub choices: usize,
+}
+
+#[derive(Deserialize)]
+struct Completion<'a> {
+    choices: Vec<Choice>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+impl CompletionFacts {
+    /// Reads a body; `None` when it is not a completion.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let completion: Completion<'_> = serde_json::from_slice(body).ok()?;
+        Some(Self {
+            choices: completion.choices.len(),
+            usage: completion.usage.and_then(|raw| UsageFields::read(raw.get())),
+            finish_reason: completion.choices.into_iter().next().and_then(|choice| choice.finish_reason),
+        })
+    }
+}
+
+/// Returns an answer, whole or chunk, with a top-level `pointsman` field; `extension` must be JSON.
+///
+/// # Errors
+/// The body is not a JSON object.
+pub fn with_extension(body: &Bytes, extension: &str) -> Result<Bytes, RawError> {
+    splice(body, "pointsman", extension)
+}
+
+/// Returns an answer, whole or chunk, with another `model`.
+///
+/// # Errors
+/// The body is not a JSON object.
+pub fn with_model(body: &Bytes, model: &str) -> Result<Bytes, RawError> {
+    splice(body, "model", &quoted(model))
+}
+
+fn splice(body: &Bytes, name: &str, value: &str) -> Result<Bytes, RawError> {
+    Ok(RawObject::parse(body.clone(), usize::MAX)?.with(&[Edit::Set(name, value)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = r#"{"model":"a","choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":1},"x":1.0 }"#;
+
+    #[test]
+    fn what_matters_is_read() {
+        let facts = CompletionFacts::read(BODY.as_bytes()).unwrap();
+
+        assert_eq!(facts.finish_reason.as_deref(), Some("stop"));
+        assert_eq!((facts.choices, facts.usage.unwrap().prompt), (1, 1));
+        assert_eq!(CompletionFacts::read(br#"{"error":{}}"#), None);
+    }
+
+    #[test]
+    fn only_the_spliced_field_changes() {
+        let body = Bytes::from_static(BODY.as_bytes());
+
+        let named = with_model(&body, "b\"c").unwrap();
+        let explained = with_extension(&body, r#"{"plan":1}"#).unwrap();
+
+        assert_eq!(named, BODY.replacen(r#""a""#, r#""b\"c""#, 1));
+        assert_eq!(explained, BODY.replacen("1.0 }", r#"1.0,"pointsman":{"plan":1} }"#, 1));
+    }
+}
