@@ -15,7 +15,7 @@
 pub mod guard;
 pub mod ledger;
 
-use crate::domain::RequestRecord;
+use crate::{domain::RequestRecord, telemetry::Telemetry};
 
 pub use guard::{Bookkeeping, Opening, RecordGuard};
 pub use ledger::{Ledger, LedgerError, LedgerOptions, LedgerReader};
@@ -24,4 +24,10 @@ pub use ledger::{Ledger, LedgerError, LedgerOptions, LedgerReader};
 pub trait RecordSink: Send + Sync {
     /// Takes one finished record.
     fn take(&self, record: &RequestRecord);
+}
+
+impl RecordSink for Telemetry {
+    fn take(&self, record: &RequestRecord) {
+        self.tell(record);
+    }
 }

@@ -14,6 +14,7 @@ pub struct Principal {
     pub key: KeyId,
     /// What the key may use.
     pub limits: KeyLimits,
-    /// Policies the key may name; empty means all.
+    /// Policies the key may use; empty means all of them, and models named directly. A key restricted to policies may not name
+    /// models: that would be a way around.
     pub policies: Vec<PolicyName>,
 }
