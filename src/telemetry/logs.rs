@@ -2,9 +2,7 @@
 
 use std::{io::IsTerminal, panic::PanicHookInfo};
 
-use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, Layer, filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::traces::{self, TraceError};
 use crate::config::{LogFormat, TelemetrySettings};
@@ -60,6 +58,3 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic.message = message, panic.place = place, "panic at {place}: {message}");
 }
-
-/// The subscriber that layers are built for.
-pub(super) type Base = Registry;

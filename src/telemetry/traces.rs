@@ -61,9 +61,9 @@ mod export {
         trace::{SdkTracerProvider, Tracer},
     };
     use tracing_opentelemetry::OpenTelemetryLayer;
+    use tracing_subscriber::Registry;
 
     use super::TraceError;
-    use crate::telemetry::logs::Base;
 
     /// Sends finished spans in batches; dropping it sends the rest.
     #[derive(Debug)]
@@ -80,7 +80,7 @@ mod export {
             Ok(Self { provider: endpoint.map(provider).transpose()? })
         }
 
-        pub(crate) fn layer(&self) -> Option<OpenTelemetryLayer<Base, Tracer>> {
+        pub(crate) fn layer(&self) -> Option<OpenTelemetryLayer<Registry, Tracer>> {
             let provider = self.provider.as_ref()?;
             Some(tracing_opentelemetry::layer().with_tracer(provider.tracer("pointsman")))
         }
