@@ -7,6 +7,16 @@
 //! To add a provider with its own wire: a file here, fixtures, a variant in `config`, an arm in `app.rs`, and a call of the
 //! contract test.
 
+pub mod anthropic;
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod http;
+pub mod openai;
+mod pace;
+pub mod scripted;
+#[cfg(test)]
+mod upstream;
+
 use async_trait::async_trait;
 
 use crate::{

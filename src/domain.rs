@@ -28,7 +28,7 @@ pub use ask::{Ask, Availability, Candidate, Estimate, RequestFacts};
 pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
 pub use backend_error::BackendError;
 pub use cache_rule::{CacheControl, CacheRule};
-pub use call::{EmbedCall, ModelCall, TextCall};
+pub use call::{CallContext, EmbedCall, ModelCall, TextCall};
 pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, RejectionCode, Terms};
 pub use ids::{DecisionId, KeyId, ModelName, PolicyName, ProviderName, RequestId, TenantId};
 pub use limits::{KeyLimits, Limits, Timeouts};

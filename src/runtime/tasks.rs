@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
 /// Spawns tasks and knows when all of them have ended.
@@ -22,6 +22,15 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         self.tracker.spawn(future)
+    }
+
+    /// Spawns `future` on the runtime of `handle`, which may be another than the current one.
+    pub fn spawn_on<F>(&self, future: F, handle: &Handle) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn_on(future, handle)
     }
 
     /// Spawns blocking work on the runtime's blocking threads.

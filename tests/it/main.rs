@@ -9,4 +9,3 @@
 )]
 
 mod architecture;
-mod deploy;
