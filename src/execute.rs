@@ -1,1 +1,87 @@
-//! The interpreter of a [`crate::domain::Plan`].
+//! The interpreter of a [`Plan`]: what was decided is done here.
+//!
+//! ```text
+//! execute    Executor::run(plan, job)     one arm per kind of plan
+//! single     legs in order                deadline, money left, breaker; then the next leg
+//! retry      one leg                      again only where it is safe, with a pause, inside a budget
+//! attempt    one call of one backend      books itself exactly once, however it ends
+//! opening    the head of a stream         nothing is given out before the first token
+//! ```
+//!
+//! # Invariants
+//!
+//! - Until the first token everything can still be retried or fall back; after it nothing is spliced: a later error is the
+//!   stream's last item.
+//! - Every attempt that reached a backend is in the journal exactly once: when it ends, fails, or is dropped.
+//! - Dropping the future of [`Executor::run`], or the stream it returned, cancels what runs upstream.
+//! - An error that is the request's own fault ends the plan at once; no other model is bothered with it.
+//! - An open breaker moves a leg behind the others, it never leaves a request without an attempt.
+//!
+//! To add a kind of plan: a variant of [`Plan`], a file here, an arm in [`Executor::run`].
+
+mod attempt;
+mod breaker;
+mod deadlines;
+mod error;
+mod job;
+mod latency;
+mod model;
+mod models;
+mod opening;
+mod retry;
+mod single;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub use breaker::BreakerState;
+pub use error::ExecuteError;
+pub use job::{Job, Operation};
+pub use model::{Model, ModelParts};
+pub use models::Models;
+
+use crate::{
+    config::settings::ResilienceSettings,
+    domain::{ModelName, Plan, Reply},
+};
+
+/// An answer that has begun: a whole one, or a stream whose first token is there.
+#[derive(Debug)]
+pub struct Opened {
+    /// The model that answers.
+    pub model: ModelName,
+    /// The position of its leg in the plan, from 0.
+    pub leg: u32,
+    /// How many attempts it took, this one included.
+    pub attempts: u32,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// Runs plans.
+pub struct Executor {
+    models: Arc<Models>,
+    settings: ResilienceSettings,
+}
+
+impl Executor {
+    /// Returns an executor over these models.
+    pub fn new(models: Arc<Models>, settings: ResilienceSettings) -> Self {
+        Self { models, settings }
+    }
+
+    /// Runs a plan until an answer begins.
+    ///
+    /// # Errors
+    /// No leg of the plan answered; the error says why and whether asking again can help.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the running attempt upstream and books it as cancelled.
+    pub fn run(self: &Arc<Self>, plan: Plan, job: Job) -> BoxFuture<'static, Result<Opened, ExecuteError>> {
+        let executor = Arc::clone(self);
+        match plan {
+            Plan::Single { leg, fallbacks } => Box::pin(single::run(executor, leg, fallbacks, job)),
+        }
+    }
+}

@@ -55,7 +55,7 @@ pub struct QualityCostParameters {
 ///           - (w_size * size_m + w_recency * years_behind_m + w_verbosity * thousand_tokens_m)
 /// ```
 ///
-/// (Tryage, arXiv 2308.11601, equation 1, with its flags as the further goals.) The units are absolute, so that a candidate
+/// (Tryage, arXiv 2308.11601, whose user flags are the further goals here.) The units are absolute, so that a candidate
 /// that comes or goes does not turn the order of the others around. A caller's `quality` moves `w_cost` and `w_latency`
 /// between the policy's bounds ([`Weight::at`]). Equal utility: the cheaper, then the faster, then the better, then the
 /// policy's order. Fallbacks follow in the same order.

@@ -1,0 +1,106 @@
+//! What a plan is run for.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Model;
+use crate::{
+    backends::Backend,
+    domain::{
+        AttemptJournal, BackendError, EmbedCall, ModelCall, ModelName, NanoUsd, Reply, RequestId, TenantId, TextCall,
+        Timeouts, Tokens, call::CallContext,
+    },
+    wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall},
+};
+
+/// What every leg of the plan is asked.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// A chat answer.
+    Chat {
+        /// Body and typed view of the request.
+        chat: Arc<ChatCall>,
+        /// Whether to ask for a stream, which may differ from what the caller asked for.
+        is_streaming: bool,
+    },
+    /// Embeddings; the reply is always whole.
+    Embed(Arc<EmbeddingsCall>),
+    /// A legacy text completion.
+    Text(Arc<TextCompletionCall>),
+}
+
+/// One request, as far as running its plan needs it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is asked.
+    pub operation: Operation,
+    /// The request.
+    pub request: RequestId,
+    /// Who asks, for fairness in local queues.
+    pub tenant: TenantId,
+    /// When the request arrived; the journal counts from here.
+    pub arrived: Instant,
+    /// When the whole request must be over.
+    pub deadline: Instant,
+    /// Where attempts are booked.
+    pub journal: AttemptJournal,
+    /// Most the request may cost, all attempts together.
+    pub max_cost: Option<NanoUsd>,
+    /// Upper estimate of the cost by model, for `max_cost`; a model that is not listed is not held back.
+    pub upper_costs: Vec<(ModelName, NanoUsd)>,
+    /// Estimated tokens of the prompt, for providers that report no usage.
+    pub input_tokens: Tokens,
+    /// The source of all chance: the jitter of pauses.
+    pub seed: u64,
+    /// Replaces the models' own timeouts.
+    pub timeouts: Option<Timeouts>,
+}
+
+impl Operation {
+    pub(super) fn is_streaming(&self) -> bool {
+        match self {
+            Self::Chat { is_streaming, .. } => *is_streaming,
+            Self::Embed(_) => false,
+            Self::Text(text) => text.is_streaming,
+        }
+    }
+
+    async fn call(&self, backend: &dyn Backend, context: CallContext) -> Result<Reply, BackendError> {
+        match self {
+            Self::Chat { chat, is_streaming } => {
+                backend.chat(ModelCall { chat: Arc::clone(chat), is_streaming: *is_streaming, context }).await
+            }
+            Self::Embed(embeddings) => {
+                backend.embed(EmbedCall { embeddings: Arc::clone(embeddings), context }).await.map(Reply::Whole)
+            }
+            Self::Text(text) => backend.complete(TextCall { text: Arc::clone(text), context }).await,
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn timeouts(&self, model: &Model) -> Timeouts {
+        self.timeouts.unwrap_or(model.timeouts)
+    }
+
+    /// Returns the upper estimate and what is left of the request's money if the former exceeds the latter.
+    pub(super) fn shortfall(&self, model: &ModelName) -> Option<(NanoUsd, NanoUsd)> {
+        let (_, upper) = self.upper_costs.iter().find(|(name, _)| name == model)?;
+        let spent: NanoUsd = self.journal.snapshot().iter().map(|attempt| attempt.cost).sum();
+        let left = self.max_cost? - spent;
+        (*upper > left).then_some((*upper, left))
+    }
+
+    pub(super) async fn call(&self, model: &Model) -> Result<Reply, BackendError> {
+        let context = CallContext {
+            request: self.request,
+            tenant: self.tenant.clone(),
+            model: model.facts.name.clone(),
+            upstream_model: Arc::clone(&model.upstream_model),
+            timeouts: self.timeouts(model),
+            deadline: self.deadline,
+        };
+        self.operation.call(&*model.backend, context).await
+    }
+}
