@@ -30,6 +30,8 @@ mod models;
 mod opening;
 mod retry;
 mod single;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

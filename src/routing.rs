@@ -32,7 +32,7 @@ mod outcome;
 mod parameters;
 mod quality_cost;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod weighted;
 
 pub use estimate::{MeasuredLatency, estimate};
