@@ -1,6 +1,7 @@
 //! One file per subcommand: arguments, a call into the library, words for people.
 
 mod completions;
+mod keys;
 mod models;
 mod runtime;
 
@@ -25,6 +26,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Fetch and list the runtime that runs the router model
     Runtime(runtime::RuntimeArgs),
+    /// Make, list and revoke API keys
+    Keys(keys::KeysArgs),
     /// Print a completion script for your shell
     Completions(completions::CompletionsArgs),
 }
@@ -35,6 +38,7 @@ impl Cli {
         let result = match self.command {
             Command::Models(args) => models::run(&args),
             Command::Runtime(args) => runtime::run(&args),
+            Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),
         };
         result.unwrap_or_else(|error| report(&*error))
