@@ -22,7 +22,7 @@ pub mod settings;
 pub mod yaml;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use environment::{Environment, SecretError};
 pub use exposure::ExposedError;

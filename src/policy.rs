@@ -1,12 +1,45 @@
 //! Routing policies: document -> compile -> store.
 //!
 //! A policy is what admins edit: candidates, a strategy, hard constraints, limits, a cache rule, timeouts. Compiling resolves
-//! every name against the configured models; the store keeps every version with author, time and note and swaps the current
-//! set in one step, so that a request sees one version from its start to its end.
+//! every name against the configured models and tells every fault at once; the store keeps every version with author, time and
+//! note; [`Policies`] swaps the current set in one step, so that a request sees one version from its start to its end.
+//!
+//! ```text
+//! file or PUT -> document -> compile (all faults) -> store (version, author, time, note) -> swap
+//! ```
+//!
+//! # Invariants
+//!
+//! - What does not compile is never saved by [`Policies::save`] and never swapped in: the policy stays as it was, and the
+//!   faults stay in [`Policies::status`] until they are mended.
+//! - Version numbers only go up, and no text that ever was current is lost: a file edited by hand becomes a version itself.
+//! - A policy that the configuration refers to never disappears while the program runs.
+//!
+//! To add a field: `document.rs`, `compile.rs`, and whoever reads it. To add a strategy: a variant of the document, an arm in
+//! `compile.rs`, an example in `config/policies/`.
+
+mod catalogue;
+mod compile;
+mod diff;
+pub mod document;
+mod live;
+mod store;
+mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use catalogue::Catalogue;
+pub use compile::compile;
+pub use diff::unified;
+pub use live::{OnFault, Policies, PolicyError, PolicyStatus, Status};
+pub use store::{Change, Conflict, Expected, FileStore, Loaded, MemoryStore, PolicyStore, StoreError, Version};
+pub use watch::watch;
+
 use crate::{
+    config::{Config, Faults, schema_of},
     domain::{CacheRule, Limits, ModelName, PolicyName, Timeouts},
     routing::Strategy,
 };
@@ -17,6 +50,8 @@ pub struct Policy {
     pub name: PolicyName,
     /// Counts up with every save.
     pub version: u64,
+    /// What it is for, for people.
+    pub description: String,
     /// The models it may choose from, in its order; gates and fallbacks are part of the strategy.
     pub candidates: Vec<ModelName>,
     /// How it chooses.
@@ -25,13 +60,37 @@ pub struct Policy {
     pub limits: Limits,
     /// What may be cached.
     pub cache: CacheRule,
-    /// Overrides of the models' timeouts.
+    /// Replaces the models' timeouts.
     pub timeouts: Option<Timeouts>,
+    /// What admins should know, for instance candidates that are asleep.
+    pub notes: Vec<String>,
 }
 
 /// Every policy at one moment. A request takes one snapshot and keeps it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct PolicySet {
     /// By name.
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
+}
+
+/// Returns the JSON Schema of a policy.
+pub fn policy_schema() -> serde_json::Value {
+    schema_of::<document::PolicyDocument>()
+}
+
+/// Compiles every policy of a configuration, also of one with faults, and returns what is wrong and what is worth a note.
+///
+/// # Errors
+/// The policies cannot be read.
+pub fn examine(config: &Config, clock: crate::runtime::SharedClock) -> Result<(Faults, Vec<String>), StoreError> {
+    let catalogue = Catalogue::of(config);
+    let store = live::store_of(config, &catalogue, clock);
+    let (mut faults, mut notes) = (Faults::default(), Vec::new());
+    for loaded in store.load()? {
+        match compile(&loaded.source, (loaded.name, loaded.version), &catalogue) {
+            Ok(policy) => notes.extend(policy.notes.iter().map(|note| format!("policy {}: {note}", policy.name))),
+            Err(found) => faults.0.extend(found.0),
+        }
+    }
+    Ok((faults, notes))
 }

@@ -24,8 +24,8 @@ pub(super) struct Compiler<'a, 'r> {
     pub environment: &'a Environment,
     /// Where the document was read from.
     pub source: Option<PathBuf>,
-    /// Names of the policies that can be referred to.
-    pub policies: Vec<String>,
+    /// Names of the policies that can be referred to; `None` when they are not known.
+    pub policies: Option<Vec<String>>,
     /// What is wrong.
     pub report: &'a mut Report<'r>,
 }
@@ -46,7 +46,7 @@ impl Compiler<'_, '_> {
             keys: keys?,
             models,
             asleep,
-            aliases: self.document.aliases.clone(),
+            aliases: self.resolved_aliases(),
             catch_all: self.document.catch_all.clone(),
             default_policy: default_policy?,
             policies_dir: self.document.policies.as_ref().map(|path| self.place(path)),
@@ -157,11 +157,8 @@ impl Compiler<'_, '_> {
     }
 
     fn default_policy(&mut self) -> Option<PolicyName> {
-        let at = Path::root().key("default_policy");
         let name = &self.document.default_policy;
-        if !self.policies.iter().any(|known| known == name) {
-            self.report.add_unknown(&at, "policy", name, self.policies.iter().map(String::as_str));
-        }
+        self.check_policy(name, &Path::root().key("default_policy"));
         PolicyName::parse(name).ok()
     }
 

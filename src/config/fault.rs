@@ -65,6 +65,12 @@ impl Fault {
         Self::new(source, position, &Path::root(), reason)
     }
 
+    /// Returns a fault of a file as a whole.
+    pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        let (file, message) = (file.into(), message.into());
+        Self { file, line: 1, column: 1, path: String::new(), message, help: None, excerpt: String::new() }
+    }
+
     /// Returns the fault with advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {

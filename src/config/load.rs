@@ -87,18 +87,27 @@ impl Config {
     /// # Errors
     /// The text has faults; all of them are told.
     pub fn compile(source: &Source, file: Option<PathBuf>, environment: &Environment) -> Result<Self, Faults> {
-        let checked: Checked<Document> = check(source)?;
-        let mut report = checked.report(source);
-        let policies = policy_names(&checked.document, file.as_deref());
-        let compiler =
-            Compiler { document: &checked.document, environment, source: file, policies, report: &mut report };
-        let config = compiler.config();
-        let mut faults = checked.faults(report);
+        let (config, mut faults) = Self::examine(source, file, environment);
         let Some(config) = config else {
             faults.sort();
             return Err(faults);
         };
         faults.or(config)
+    }
+
+    /// Compiles as much of a document as its faults leave, to check against it what refers to it. Where there are faults,
+    /// models that have some are listed as asleep.
+    pub fn examine(source: &Source, file: Option<PathBuf>, environment: &Environment) -> (Option<Self>, Faults) {
+        let checked: Checked<Document> = match check(source) {
+            Ok(checked) => checked,
+            Err(faults) => return (None, faults),
+        };
+        let mut report = checked.report(source);
+        let policies = policy_names(&checked.document, file.as_deref(), &mut report);
+        let compiler =
+            Compiler { document: &checked.document, environment, source: file, policies, report: &mut report };
+        let config = compiler.config();
+        (config, checked.faults(report))
     }
 }
 
@@ -173,15 +182,20 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
-fn policy_names(document: &Document, file: Option<&Path>) -> Vec<String> {
+/// Returns the names of all policies; `None` when that cannot be known.
+fn policy_names(document: &Document, file: Option<&Path>, report: &mut Report<'_>) -> Option<Vec<String>> {
     let Some(folder) = &document.policies else {
-        return embedded::policies().into_iter().map(|(name, _)| name).collect();
+        return Some(embedded::policies().into_iter().map(|(name, _)| name).collect());
     };
     let folder = file.and_then(Path::parent).map_or_else(|| folder.clone(), |base| base.join(folder));
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| policy_name(&entry.path())).collect();
-    names.sort();
-    names
+    match std::fs::read_dir(&folder) {
+        Ok(entries) => Some(entries.flatten().filter_map(|entry| policy_name(&entry.path())).collect()),
+        Err(error) => {
+            let message = format!("the folder {} cannot be read: {error}", folder.display());
+            report.add(&path::Path::root().key("policies"), message);
+            None
+        }
+    }
 }
 
 /// Returns the name of the policy that a file holds; `None` when the file is no policy.

@@ -59,13 +59,18 @@ impl Path {
         position
     }
 
-    /// Takes the value out of a document; false when it is an item of a list or not there.
-    pub fn remove_from(&self, root: &mut Node) -> bool {
-        let Some((Step::Key(last), way)) = self.0.split_last() else { return false };
-        let Some(parent) = way.iter().try_fold(root, into) else { return false };
-        let Value::Map(entries) = &mut parent.value else { return false };
-        entries.retain(|entry| entry.key != *last);
-        true
+    /// Takes the value out of a document; of a list of plain values the whole list, so that no place in it moves. What stands
+    /// in a list of mappings stays.
+    pub fn remove_from(&self, root: &mut Node) {
+        let Some((last, way)) = self.0.split_last() else { return };
+        let Some(parent) = way.iter().try_fold(root as &mut Node, into) else { return };
+        match (&mut parent.value, last) {
+            (Value::Map(entries), Step::Key(key)) => entries.retain(|entry| entry.key != *key),
+            (Value::List(items), Step::Index(_)) if items.iter().all(|item| !matches!(item.value, Value::Map(_))) => {
+                items.clear();
+            }
+            _ => {}
+        }
     }
 }
 

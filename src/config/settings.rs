@@ -19,7 +19,7 @@ pub struct Config {
     pub models: Vec<ModelSettings>,
     /// Models whose provider has no credentials, with the environment variable that would wake them.
     pub asleep: Vec<(ModelName, String)>,
-    /// Other names for models and policies (`auto:<policy>`).
+    /// Other names for models and policies (`auto`, `auto:<policy>`); no target is an alias itself.
     pub aliases: BTreeMap<String, String>,
     /// What any unknown model name means; `None` refuses it.
     pub catch_all: Option<String>,

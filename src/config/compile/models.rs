@@ -47,7 +47,9 @@ impl Compiler<'_, '_> {
             match (name, way) {
                 (Some(name), Way::Reached(source)) => awake.push(self.settings(model, name, source, &at)),
                 (Some(name), Way::Asleep(variable)) => asleep.push((name, variable)),
-                (None, _) | (_, Way::Refused) => {}
+                // There is a fault, so nobody will run this configuration; policies may still refer to the model.
+                (Some(name), Way::Refused) => asleep.push((name, String::new())),
+                (None, _) => {}
             }
         }
         (awake, asleep)

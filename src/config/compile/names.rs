@@ -1,6 +1,6 @@
 //! Names that lead to other names: aliases, the catch-all, the baseline.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compiler;
 use crate::{config::path::Path, domain::ModelName};
@@ -30,20 +30,38 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// Returns every alias with the name at the end of its chain, so that nobody follows chains later.
+    pub(super) fn resolved_aliases(&self) -> BTreeMap<String, String> {
+        let aliases = &self.document.aliases;
+        let end = |target: &String| {
+            let mut name = target;
+            // A chain without a loop is shorter than the number of aliases; loops are refused elsewhere.
+            for _ in aliases {
+                name = aliases.get(name).unwrap_or(name);
+            }
+            name.clone()
+        };
+        aliases.iter().map(|(alias, target)| (alias.clone(), end(target))).collect()
+    }
+
     fn check_target(&mut self, target: &str, at: &Path) {
         if target == "auto" {
             return;
         }
         if let Some(policy) = target.strip_prefix("auto:") {
-            if !self.policies.iter().any(|known| known == policy) {
-                self.report.add_unknown(at, "policy", policy, self.policies.iter().map(String::as_str));
-            }
-            return;
+            return self.check_policy(policy, at);
         }
         if self.document.aliases.contains_key(target) {
             return;
         }
         self.check_model(target, at);
+    }
+
+    pub(super) fn check_policy(&mut self, name: &str, at: &Path) {
+        let Some(known) = self.policies.as_ref().filter(|known| !known.iter().any(|known| known == name)) else {
+            return;
+        };
+        self.report.add_unknown(at, "policy", name, known.iter().map(String::as_str));
     }
 
     fn check_model(&mut self, name: &str, at: &Path) {

@@ -1,0 +1,69 @@
+//! What policies may refer to: the configured models under their names and aliases.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    config::Config,
+    domain::{ModelFacts, ModelKind, ModelName, PolicyName},
+};
+
+/// The models that policies are compiled against.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    awake: Vec<Arc<ModelFacts>>,
+    asleep: BTreeMap<ModelName, String>,
+    aliases: BTreeMap<String, String>,
+    needed: Vec<PolicyName>,
+}
+
+/// What a name in a policy stands for.
+pub(super) enum Meaning<'a> {
+    /// A model that can be asked.
+    Awake(&'a Arc<ModelFacts>),
+    /// A model whose provider lacks this environment variable.
+    Asleep(&'a ModelName, &'a str),
+    /// Nothing.
+    Unknown,
+}
+
+impl Catalogue {
+    /// Returns the catalogue of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let targets = config.aliases.values().chain(&config.catch_all);
+        let named = targets.filter_map(|target| PolicyName::parse(target.strip_prefix("auto:")?).ok());
+        Self {
+            awake: config.models.iter().map(|model| Arc::clone(&model.facts)).collect(),
+            asleep: config.asleep.iter().cloned().collect(),
+            aliases: config.aliases.clone(),
+            needed: named.chain([config.default_policy.clone()]).collect(),
+        }
+    }
+
+    /// Returns the policies that the configuration refers to.
+    pub(super) fn needed(&self) -> &[PolicyName] {
+        &self.needed
+    }
+
+    /// Returns the chat models that can be asked, in the order of the configuration.
+    pub(super) fn chat_models(&self) -> impl Iterator<Item = &Arc<ModelFacts>> {
+        self.awake.iter().filter(|facts| facts.kind == ModelKind::Chat)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Meaning<'_> {
+        let name = self.aliases.get(name).map_or(name, String::as_str);
+        if let Some(facts) = self.awake.iter().find(|facts| facts.name.as_str() == name) {
+            return Meaning::Awake(facts);
+        }
+        match self.asleep.get_key_value(name) {
+            Some((name, variable)) => Meaning::Asleep(name, variable),
+            None => Meaning::Unknown,
+        }
+    }
+
+    /// Returns every name that stands for a model.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let models =
+            self.awake.iter().map(|facts| facts.name.as_str()).chain(self.asleep.keys().map(ModelName::as_str));
+        models.chain(self.aliases.keys().map(String::as_str))
+    }
+}

@@ -1,0 +1,230 @@
+//! From a policy's text to a policy that can be used: every name resolved, every fault told.
+
+use std::sync::Arc;
+
+use super::{
+    Policy,
+    catalogue::{Catalogue, Meaning},
+    document::{CandidatesDocument, PolicyDocument, QualityCostDocument, StrategyDocument, WeightDocument},
+};
+use crate::{
+    config::{Faults, Report, Source, check, document::TimeoutsDocument, path::Path},
+    domain::{CacheRule, Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Timeouts, Tokens},
+    routing::{
+        Constraints, Fixed, FixedParameters, Goals, ParameterError, QualityCost, QualityCostParameters, Strategy,
+        Weight, Weighted, WeightedParameters,
+    },
+};
+
+/// What stands for every model with a tag among the candidates.
+const TAG_SELECTOR: &str = "tag:";
+
+/// Compiles a policy.
+///
+/// # Errors
+/// The text has faults; all of them are told.
+pub fn compile(source: &Source, id: (PolicyName, u64), catalogue: &Catalogue) -> Result<Policy, Faults> {
+    let checked = check::<PolicyDocument>(source)?;
+    let mut report = checked.report(source);
+    let compiler = Compiler { document: &checked.document, catalogue, report: &mut report, notes: Vec::new() };
+    let policy = compiler.policy(id);
+    let mut faults = checked.faults(report);
+    let Some(policy) = policy else {
+        faults.sort();
+        return Err(faults);
+    };
+    faults.or(policy)
+}
+
+struct Compiler<'a, 'r> {
+    document: &'a PolicyDocument,
+    catalogue: &'a Catalogue,
+    report: &'a mut Report<'r>,
+    notes: Vec<String>,
+}
+
+impl Compiler<'_, '_> {
+    fn policy(mut self, (name, version): (PolicyName, u64)) -> Option<Policy> {
+        let candidates = self.candidates();
+        let strategy = self.strategy(&candidates);
+        let document = self.document;
+        Some(Policy {
+            name,
+            version,
+            description: document.description.clone(),
+            candidates,
+            strategy: strategy?,
+            limits: Limits {
+                max_cost: document.limits.max_cost.map(NanoUsd::from_dollars),
+                max_concurrency: document.limits.max_concurrency,
+                total_timeout: document.limits.total_timeout.map(|period| period.0),
+            },
+            cache: CacheRule {
+                is_enabled: document.cache.enabled,
+                ttl: document.cache.ttl.0,
+                allow_nondeterministic: document.cache.nondeterministic,
+            },
+            timeouts: document.timeouts.map(timeouts),
+            notes: self.notes,
+        })
+    }
+
+    fn candidates(&mut self) -> Vec<ModelName> {
+        let CandidatesDocument::These(selectors) = &self.document.candidates else {
+            return self.catalogue.chat_models().map(|facts| facts.name.clone()).collect();
+        };
+        let at = Path::root().key("candidates");
+        let mut found: Vec<ModelName> = Vec::new();
+        for (index, selector) in selectors.iter().enumerate() {
+            for name in self.selected(selector, &at.index(index)) {
+                if !found.contains(&name) {
+                    found.push(name);
+                }
+            }
+        }
+        found
+    }
+
+    fn selected(&mut self, selector: &str, at: &Path) -> Vec<ModelName> {
+        let Some(tag) = selector.strip_prefix(TAG_SELECTOR) else {
+            return self
+                .model(selector, at)
+                .into_iter()
+                .filter(|(_, is_awake)| *is_awake)
+                .map(|(name, _)| name)
+                .collect();
+        };
+        let tagged = self.catalogue.chat_models().filter(|facts| facts.tags.iter().any(|known| known.0 == tag));
+        let names: Vec<ModelName> = tagged.map(|facts| facts.name.clone()).collect();
+        if names.is_empty() {
+            self.notes.push(format!("no model that is awake has the tag \"{tag}\""));
+        }
+        names
+    }
+
+    /// Returns the model that a name stands for and whether it is awake.
+    fn model(&mut self, name: &str, at: &Path) -> Option<(ModelName, bool)> {
+        match self.catalogue.find(name) {
+            Meaning::Awake(facts) if facts.kind != ModelKind::Chat => {
+                self.report.add(at, format!("the model \"{name}\" does not chat"));
+                None
+            }
+            Meaning::Awake(facts) => Some((facts.name.clone(), true)),
+            Meaning::Asleep(model, variable) => {
+                let note = format!("{model} is asleep until {variable} is set");
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
+                Some((model.clone(), false))
+            }
+            Meaning::Unknown => {
+                self.report.add_unknown(at, "model", name, self.catalogue.names());
+                None
+            }
+        }
+    }
+
+    /// Returns a model that the strategy names; it has to be a candidate.
+    fn chosen(&mut self, name: &str, candidates: &[ModelName], at: &Path) -> Option<ModelName> {
+        let (model, is_awake) = self.model(name, at)?;
+        if is_awake && !candidates.contains(&model) {
+            let help = "add it to \"candidates\"";
+            self.report.add_with_help(at, format!("the model \"{name}\" is not among the candidates"), help);
+        }
+        Some(model)
+    }
+
+    fn strategy(&mut self, candidates: &[ModelName]) -> Option<Arc<dyn Strategy>> {
+        let at = Path::root().key("strategy");
+        let built: Result<Arc<dyn Strategy>, (ParameterError, Path)> = match &self.document.strategy {
+            None => {
+                self.report.add(&at, "a policy needs a strategy");
+                return None;
+            }
+            Some(StrategyDocument::Fixed(fixed)) => {
+                let model = self.chosen(&fixed.model, candidates, &at.key("fixed").key("model"))?;
+                let (constraints, max_fallbacks) = (self.constraints(), self.document.fallbacks);
+                Ok(Arc::new(Fixed::new(FixedParameters { model, constraints, max_fallbacks })))
+            }
+            Some(StrategyDocument::Weighted(weighted)) => {
+                let at = at.key("weighted").key("weights");
+                let mut weights = Vec::new();
+                for (name, share) in &weighted.weights {
+                    weights.extend(self.chosen(name, candidates, &at.key(name)).map(|model| (model, share.0)));
+                }
+                let (constraints, max_fallbacks) = (self.constraints(), self.document.fallbacks);
+                let parameters = WeightedParameters { weights, constraints, max_fallbacks };
+                Weighted::new(parameters).map(shared).map_err(|error| (error, at))
+            }
+            Some(StrategyDocument::QualityCost(objective)) => {
+                let at = at.key("quality_cost");
+                let parameters = self.quality_cost(objective, candidates, &at);
+                QualityCost::new(parameters).map(shared).map_err(|error| {
+                    let at = place(&error, &at);
+                    (error, at)
+                })
+            }
+        };
+        built.map_err(|(error, at)| self.report.add(&at, error.to_string())).ok()
+    }
+
+    fn quality_cost(
+        &mut self,
+        objective: &QualityCostDocument,
+        candidates: &[ModelName],
+        at: &Path,
+    ) -> QualityCostParameters {
+        let default_at = at.key("default");
+        QualityCostParameters {
+            constraints: self.constraints(),
+            cost_weight: weight(objective.cost),
+            latency_weight: weight(objective.latency),
+            goals: Goals { size: objective.size, recency: objective.recency, verbosity: objective.verbosity },
+            default_model: objective.default.as_ref().and_then(|name| self.chosen(name, candidates, &default_at)),
+            max_fallbacks: self.document.fallbacks,
+        }
+    }
+
+    fn constraints(&self) -> Constraints {
+        let constraints = &self.document.constraints;
+        Constraints {
+            tags: constraints.tags.clone(),
+            modalities: constraints.modalities.clone(),
+            needs_tools: constraints.tools,
+            needs_json_schema: constraints.json_schema,
+            min_context_window: constraints.min_context_window.map(Tokens),
+            max_input_price: constraints.max_input_price.map(PricePerMillion::from_dollars),
+            max_output_price: constraints.max_output_price.map(PricePerMillion::from_dollars),
+            max_cost: self.document.limits.max_cost.map(NanoUsd::from_dollars),
+        }
+    }
+}
+
+/// Returns where a parameter of `quality_cost` stands.
+fn place(error: &ParameterError, at: &Path) -> Path {
+    match error {
+        ParameterError::OutOfBounds { name, .. } => at.key(name.trim_end_matches("_weight")),
+        ParameterError::BadWeight { .. } | ParameterError::NoWeight | ParameterError::Twice(_) => at.clone(),
+    }
+}
+
+fn shared(strategy: impl Strategy + 'static) -> Arc<dyn Strategy> {
+    Arc::new(strategy)
+}
+
+fn weight(document: WeightDocument) -> Weight {
+    match document {
+        WeightDocument::Fixed(value) => Weight::fixed(value),
+        WeightDocument::Bounded(bounded) => Weight { value: bounded.weight, min: bounded.min, max: bounded.max },
+    }
+}
+
+fn timeouts(document: TimeoutsDocument) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        connect: document.connect.map_or(default.connect, |period| period.0),
+        first_token: document.first_token.map_or(default.first_token, |period| period.0),
+        idle: document.idle.map_or(default.idle, |period| period.0),
+        total: document.total.map_or(default.total, |period| period.0),
+    }
+}

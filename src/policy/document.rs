@@ -1,0 +1,229 @@
+//! A policy as it is written; its name is the name of its file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Period, document::TimeoutsDocument},
+    domain::{Modality, Tag},
+    routing::DEFAULT_MAX_FALLBACKS,
+};
+
+/// A routing policy of Pointsman.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["strategy"]))]
+pub struct PolicyDocument {
+    /// Version of this file's format; 1 is the only one.
+    #[schemars(range(min = 1, max = 1))]
+    pub schema_version: u32,
+    /// What it is for, for people.
+    pub description: String,
+    /// Models it may choose from, in order of preference where all else is equal.
+    pub candidates: CandidatesDocument,
+    /// How it chooses.
+    pub strategy: Option<StrategyDocument>,
+    /// What every model must meet.
+    pub constraints: ConstraintsDocument,
+    /// What one request may use up.
+    pub limits: LimitsDocument,
+    /// What may be answered from the cache.
+    pub cache: CacheRuleDocument,
+    /// How many further models may be tried when the first fails.
+    #[schemars(range(min = 0, max = 20))]
+    pub fallbacks: usize,
+    /// Replaces the timeouts of the models; what is left out is the default in parentheses.
+    pub timeouts: Option<TimeoutsDocument>,
+}
+
+impl Default for PolicyDocument {
+    fn default() -> Self {
+        Self {
+            schema_version: 1,
+            description: String::new(),
+            candidates: CandidatesDocument::default(),
+            strategy: None,
+            constraints: ConstraintsDocument::default(),
+            limits: LimitsDocument::default(),
+            cache: CacheRuleDocument::default(),
+            fallbacks: DEFAULT_MAX_FALLBACKS,
+            timeouts: None,
+        }
+    }
+}
+
+/// "all", or a list of models, aliases, and "tag:<tag>" for every model with that tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CandidatesDocument {
+    /// Every chat model that is awake.
+    All(All),
+    /// These.
+    These(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// The word "all".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum All {
+    /// Every chat model that is awake.
+    All,
+}
+
+impl Default for CandidatesDocument {
+    fn default() -> Self {
+        Self::All(All::All)
+    }
+}
+
+/// How a policy chooses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum StrategyDocument {
+    /// Always the same model.
+    Fixed(FixedDocument),
+    /// A draw by fixed shares.
+    Weighted(WeightedDocument),
+    /// The best quality for the money, by the scores of the router model.
+    QualityCost(QualityCostDocument),
+}
+
+/// Always the same model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["model"]))]
+pub struct FixedDocument {
+    /// The model or an alias of it.
+    pub model: String,
+}
+
+/// A draw by fixed shares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["weights"]))]
+pub struct WeightedDocument {
+    /// Share of each model, relative to their sum.
+    pub weights: BTreeMap<String, Share>,
+}
+
+/// A share, at least 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Share(#[schemars(range(min = 0.0))] pub f64);
+
+/// The best quality for the money: predicted quality minus each weight times what it weighs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QualityCostDocument {
+    /// Quality given up to save one US cent.
+    pub cost: WeightDocument,
+    /// Quality given up to save one second until the last token.
+    pub latency: WeightDocument,
+    /// Quality given up for a model of no size instead of the largest candidate.
+    #[schemars(range(min = 0.0))]
+    pub size: f64,
+    /// Quality given up per year by which a model is older than the newest candidate.
+    #[schemars(range(min = 0.0))]
+    pub recency: f64,
+    /// Quality given up per thousand expected tokens of answer.
+    #[schemars(range(min = 0.0))]
+    pub verbosity: f64,
+    /// The model that is tried first when there are no scores; without it the best by price and speed.
+    pub default: Option<String>,
+}
+
+impl Default for QualityCostDocument {
+    /// A model that costs a cent more must be expected to be right in 4 of 100 requests more.
+    fn default() -> Self {
+        Self {
+            cost: WeightDocument::Fixed(0.04),
+            latency: WeightDocument::Fixed(0.002),
+            size: 0.0,
+            recency: 0.0,
+            verbosity: 0.0,
+            default: None,
+        }
+    }
+}
+
+/// A weight: a number that callers cannot move, or one with bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WeightDocument {
+    /// A number that callers cannot move.
+    Fixed(#[schemars(range(min = 0.0))] f64),
+    /// A number that callers move between bounds.
+    Bounded(BoundedDocument),
+}
+
+/// A weight and how far callers may move it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["weight", "min", "max"]))]
+pub struct BoundedDocument {
+    /// The policy's own weight.
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// The weight for callers who want the best quality.
+    #[schemars(range(min = 0.0))]
+    pub min: f64,
+    /// The weight for callers who want to save the most.
+    #[schemars(range(min = 0.0))]
+    pub max: f64,
+}
+
+/// What every model must meet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConstraintsDocument {
+    /// Properties the model must have.
+    pub tags: BTreeSet<Tag>,
+    /// What it must be able to read.
+    pub modalities: BTreeSet<Modality>,
+    /// Whether it must call tools.
+    pub tools: bool,
+    /// Whether it must keep to a JSON schema.
+    pub json_schema: bool,
+    /// Smallest context window, in tokens.
+    pub min_context_window: Option<u64>,
+    /// Highest price of the prompt, in US dollars per million tokens.
+    #[schemars(range(min = 0.0))]
+    pub max_input_price: Option<f64>,
+    /// Highest price of the answer, in US dollars per million tokens.
+    #[schemars(range(min = 0.0))]
+    pub max_output_price: Option<f64>,
+}
+
+/// What one request may use up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsDocument {
+    /// Most it may cost, in US dollars, if the answer became as long as the request allows.
+    #[schemars(range(min = 0.0))]
+    pub max_cost: Option<f64>,
+    /// Requests of this policy in flight at once.
+    #[schemars(range(min = 1))]
+    pub max_concurrency: Option<u32>,
+    /// Time from arrival to the last byte.
+    pub total_timeout: Option<Period>,
+}
+
+/// What may be answered from the cache.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheRuleDocument {
+    /// Whether answers are looked up and kept.
+    pub enabled: bool,
+    /// How long an answer may be served.
+    pub ttl: Period,
+    /// Whether requests that ask for chance (a temperature above 0 without a seed) are cached too.
+    pub nondeterministic: bool,
+}
+
+impl Default for CacheRuleDocument {
+    fn default() -> Self {
+        Self { enabled: true, ttl: Period::seconds(3600), nondeterministic: false }
+    }
+}

@@ -1,0 +1,294 @@
+//! The room as a whole: faults as people see them, reloads, saves, and the policies that are part of the program.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::{
+    config::{Embedded, Environment, Source, embedded},
+    runtime::{Phase, SharedClock, Stop, Tasks, TestClock},
+};
+
+const FIXED: &str = "strategy: { fixed: { model: simulated/small } }\n";
+const OTHER: &str = "strategy: { fixed: { model: simulated/large } }\n";
+
+fn environment(variables: &[&str]) -> Environment {
+    let fixed = [("POINTSMAN_DATA_DIR".to_owned(), "/data".to_owned())];
+    Environment::Fixed(variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).chain(fixed).collect())
+}
+
+fn demo() -> Catalogue {
+    Catalogue::of(&Config::embedded(Embedded::Demo, &environment(&[])).unwrap())
+}
+
+fn clock() -> SharedClock {
+    Arc::new(TestClock::at(Timestamp::UNIX_EPOCH))
+}
+
+fn name(text: &str) -> PolicyName {
+    PolicyName::parse(text).unwrap()
+}
+
+fn change() -> Change {
+    Change { author: "ada".to_owned(), note: "why".to_owned() }
+}
+
+fn compiled(text: &str) -> Result<Policy, Faults> {
+    compile(&Source { name: "p.yaml".to_owned(), text: text.to_owned() }, (name("p"), 1), &demo())
+}
+
+fn faults(text: &str) -> String {
+    compiled(text).err().expect("the policy has faults").to_string()
+}
+
+/// A folder with a policy, opened; the counter counts faults.
+fn folder_with(text: &str) -> (tempfile::TempDir, Arc<Policies>, Arc<AtomicUsize>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("default.yaml"), text).unwrap();
+    let store = Box::new(FileStore::new(folder.path().to_owned(), clock()));
+    let counter = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&counter);
+    let on_fault = Box::new(move |count| {
+        counted.fetch_add(count, Ordering::SeqCst);
+    });
+    let policies = Policies::open(store, demo(), clock(), on_fault).unwrap();
+    (folder, Arc::new(policies), counter)
+}
+
+fn version_in_use(policies: &Policies) -> u64 {
+    policies.current().policies[&name("default")].version
+}
+
+#[test]
+fn every_fault_of_a_policy_is_told_at_once() {
+    let text = "\
+descripton: x
+candidates: [simulated/smal, simulated/medium, pointsman-router]
+strategy:
+  quality_cost:
+    cost: { weight: 0.5, min: 0.6, max: 1 }
+    latency: -1
+    default: simulated/large
+constraints: { modalities: [smell] }
+fallbacks: 99
+cache: { ttl: 1 hour }
+";
+
+    insta::assert_snapshot!(faults(text), @r#"
+    p.yaml:1:1: descripton: unknown key "descripton"
+      1 | descripton: x
+        | ^^^^^^^^^^
+      help: did you mean "description"?
+
+    p.yaml:2:14: candidates[0]: unknown model "simulated/smal"
+      2 | candidates: [simulated/smal, simulated/medium, pointsman-router]
+        |              ^^^^^^^^^^^^^^
+      help: did you mean "simulated/small"?
+
+    p.yaml:2:48: candidates[2]: the model "pointsman-router" does not chat
+      2 | candidates: [simulated/smal, simulated/medium, pointsman-router]
+        |                                                ^^^^^^^^^^^^^^^^
+
+    p.yaml:5:5: strategy.quality_cost.cost: cost_weight must lie between its bounds, but 0.5 is not between 0.6 and 1
+      5 |     cost: { weight: 0.5, min: 0.6, max: 1 }
+        |     ^^^^
+
+    p.yaml:6:14: strategy.quality_cost.latency: -1 is too small: at least 0
+      6 |     latency: -1
+        |              ^^
+
+    p.yaml:7:14: strategy.quality_cost.default: the model "simulated/large" is not among the candidates
+      7 |     default: simulated/large
+        |              ^^^^^^^^^^^^^^^
+      help: add it to "candidates"
+
+    p.yaml:8:29: constraints.modalities[0]: unknown value "smell"
+      8 | constraints: { modalities: [smell] }
+        |                             ^^^^^
+      help: known: audio, file, image, text, video
+
+    p.yaml:9:12: fallbacks: 99 is too large: at most 20
+      9 | fallbacks: 99
+        |            ^^
+
+    p.yaml:10:15: cache.ttl: "1 hour" is not a length of time (ms, s, m, h, d)
+      10 | cache: { ttl: 1 hour }
+         |               ^^^^^^
+      help: for instance "30s"
+    "#);
+}
+
+#[test]
+fn an_unknown_strategy_and_a_missing_one_are_told() {
+    insta::assert_snapshot!(faults("strategy: { qualty_cost: {} }\n"), @r#"
+    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, weighted, quality_cost
+      1 | strategy: { qualty_cost: {} }
+        | ^^^^^^^^
+      help: did you mean "quality_cost"?
+    "#);
+    insta::assert_snapshot!(faults("candidates: some\n"), @r#"
+    p.yaml:1:1: strategy: the key "strategy" is missing
+      1 | candidates: some
+        | ^
+
+    p.yaml:1:13: candidates: unknown value "some"
+      1 | candidates: some
+        |             ^^^^
+      help: known: all
+    "#);
+    insta::assert_snapshot!(faults("strategy: { weighted: { weights: { simulated/small: 0 } } }\n"), @r#"
+    p.yaml:1:25: strategy.weighted.weights: at least one weight must be above 0
+      1 | strategy: { weighted: { weights: { simulated/small: 0 } } }
+        |                         ^^^^^^^
+    "#);
+}
+
+#[test]
+fn candidates_come_in_the_order_of_the_policy_and_once() {
+    let policy = compiled(&format!("candidates: [simulated/small, 'tag:recent', simulated/small]\n{FIXED}")).unwrap();
+
+    assert_eq!(
+        policy.candidates.iter().map(ModelName::as_str).collect::<Vec<_>>(),
+        ["simulated/small", "simulated/large"]
+    );
+}
+
+#[test]
+fn a_candidate_that_sleeps_is_skipped_with_a_note() {
+    let catalogue = Catalogue::of(&Config::embedded(Embedded::Default, &environment(&["GROQ_API_KEY"])).unwrap());
+    let text = "candidates: [gpt-5.6, groq/gpt-oss-20b]\nstrategy: { quality_cost: {} }\n";
+
+    let policy = compile(&Source { name: "p".to_owned(), text: text.to_owned() }, (name("p"), 1), &catalogue).unwrap();
+
+    assert_eq!(policy.candidates, [ModelName::parse("groq/gpt-oss-20b").unwrap()]);
+    assert_eq!(policy.notes, ["gpt-5.6 is asleep until OPENAI_API_KEY is set"]);
+}
+
+#[test]
+fn embedded_policies_have_no_fault() {
+    let config = Config::embedded(Embedded::Default, &environment(&["OPENAI_API_KEY"])).unwrap();
+
+    let (faults, notes) = examine(&config, clock()).unwrap();
+    let policies = Policies::of(&config, clock(), Box::new(|_| ())).unwrap();
+
+    assert_eq!((faults.0, notes), (Vec::new(), Vec::<String>::new()));
+    assert_eq!(policies.current().policies.len(), embedded::policies().len());
+}
+
+#[test]
+fn embedded_policies_about_models_that_are_not_there_are_left_out() {
+    let config = Config::embedded(Embedded::Demo, &environment(&[])).unwrap();
+
+    let policies = Policies::of(&config, clock(), Box::new(|_| ())).unwrap();
+
+    let names: Vec<String> = policies.current().policies.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["best", "cheap", "default"]);
+}
+
+#[test]
+fn a_bad_file_keeps_the_old_policy_and_shows_its_fault() {
+    let (folder, policies, counter) = folder_with(FIXED);
+    let before = policies.current();
+
+    std::fs::write(folder.path().join("default.yaml"), "strategy: { fixd: {} }\n").unwrap();
+    policies.reload().unwrap_err();
+
+    assert!(Arc::ptr_eq(&before.policies[&name("default")], &policies.current().policies[&name("default")]));
+    assert_eq!(policies.status().faults.len(), 1);
+    assert_eq!(counter.load(Ordering::SeqCst), 1);
+
+    std::fs::write(folder.path().join("default.yaml"), OTHER).unwrap();
+    policies.reload().unwrap();
+
+    assert!(policies.status().faults.is_empty());
+    assert_eq!(version_in_use(&policies), 2);
+    assert_eq!(policies.history(&name("default")).unwrap()[0].author, "file");
+}
+
+#[test]
+fn a_reload_without_a_change_makes_no_version() {
+    let (_folder, policies, _) = folder_with(FIXED);
+
+    policies.reload().unwrap();
+
+    assert_eq!(version_in_use(&policies), 1);
+}
+
+#[test]
+fn a_policy_that_the_configuration_needs_stays_when_its_file_goes() {
+    let (folder, policies, _) = folder_with(FIXED);
+
+    std::fs::remove_file(folder.path().join("default.yaml")).unwrap();
+    policies.reload().unwrap_err();
+
+    assert_eq!(version_in_use(&policies), 1);
+}
+
+#[test]
+fn a_save_is_checked_written_and_in_use() {
+    let (folder, policies, _) = folder_with(FIXED);
+
+    let bad = policies.save(&name("default"), "strategy: {}\n", Expected::Any, change());
+    let good = policies.save(&name("default"), OTHER, Expected::Version(1), change()).unwrap();
+    let stale = policies.save(&name("default"), FIXED, Expected::Version(1), change());
+
+    assert!(matches!(bad, Err(PolicyError::Faults(_))));
+    assert!(matches!(stale, Err(PolicyError::Store(StoreError::Conflict(_)))));
+    assert_eq!((good.version, version_in_use(&policies)), (2, 2));
+    assert_eq!(std::fs::read_to_string(folder.path().join("default.yaml")).unwrap(), OTHER);
+}
+
+#[test]
+fn a_rollback_brings_the_old_text_back_as_a_new_version() {
+    let (folder, policies, _) = folder_with(FIXED);
+    policies.save(&name("default"), OTHER, Expected::Any, change()).unwrap();
+
+    let version = policies.rollback(&name("default"), 1, Expected::Version(2), change()).unwrap();
+
+    assert_eq!((version.version, version_in_use(&policies)), (3, 3));
+    assert_eq!(std::fs::read_to_string(folder.path().join("default.yaml")).unwrap(), FIXED);
+}
+
+#[test]
+fn a_snapshot_does_not_change_under_its_holder() {
+    let (_folder, policies, _) = folder_with(FIXED);
+    let snapshot = policies.current();
+
+    policies.save(&name("default"), OTHER, Expected::Any, change()).unwrap();
+
+    assert_eq!(snapshot.policies[&name("default")].version, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edited_file_is_in_use_soon_and_the_watch_ends_with_the_program() {
+    let (folder, policies, _) = folder_with(FIXED);
+    let (tasks, stop) = (Tasks::default(), Stop::default());
+    watch(Arc::clone(&policies), folder.path(), &tasks, &stop).unwrap();
+
+    std::fs::write(folder.path().join("default.yaml"), OTHER).unwrap();
+
+    let in_use = async {
+        while version_in_use(&policies) < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), in_use).await.unwrap();
+    stop.advance(Phase::Draining);
+    assert!(tasks.wait(std::time::Duration::from_secs(20)).await);
+}
+
+#[test]
+fn the_published_schema_is_the_programs_own() {
+    crate::config::tests::published("config/policy.schema.json", &policy_schema());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_compiles_or_is_refused_without_a_panic(text in "(?s).{0,200}") {
+        drop(compiled(&text));
+    }
+}
