@@ -108,3 +108,6 @@ fn unmapped(error: &MapError) -> BackendError {
     let detail = format!("the field {} has no counterpart in the messages api", error.param());
     BackendError { param: Some(error.param().to_owned()), ..BackendError::new(code, error.to_string(), detail) }
 }
+
+#[cfg(test)]
+mod tests;

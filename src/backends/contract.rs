@@ -1,6 +1,6 @@
 //! What every backend must do, whatever wire or engine is behind it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -8,7 +8,10 @@ use tokio::time::{Instant, timeout};
 
 use super::Backend;
 use crate::{
-    domain::{CallContext, Event, EventStream, ModelCall, ModelName, Reply, RequestId, TenantId, Timeouts},
+    domain::{
+        CallContext, Event, EventStream, Modality, ModelCall, ModelFacts, ModelKind, ModelName, Prices, Reply,
+        RequestId, TenantId, Timeouts, Tokens,
+    },
     error::Code,
     wire::{chat::ChatCall, parse::Limits},
 };
@@ -137,5 +140,27 @@ pub(crate) fn context() -> CallContext {
         upstream_model: "upstream-toy".into(),
         timeouts: Timeouts::default(),
         deadline: Instant::now() + Duration::from_secs(60),
+    }
+}
+
+/// Returns the facts of a model of which nothing is known but its name.
+pub(crate) fn model_facts(name: &str) -> ModelFacts {
+    ModelFacts {
+        name: model_name(name),
+        kind: ModelKind::Chat,
+        prices: Prices::default(),
+        context_window: Tokens(8192),
+        max_output: None,
+        modalities: [Modality::Text].into(),
+        has_tools: true,
+        has_json_schema: true,
+        tags: BTreeSet::new(),
+        profile: None,
+        first_token_ms: 1.0,
+        per_token_ms: 1.0,
+        parameters_b: None,
+        released: None,
+        is_local: false,
+        is_simulated: false,
     }
 }
