@@ -27,6 +27,8 @@ pub mod explain;
 mod fixed;
 mod front;
 mod gates;
+#[cfg(test)]
+mod laws;
 mod named;
 mod outcome;
 mod parameters;

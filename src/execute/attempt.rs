@@ -97,10 +97,10 @@ impl RunningAttempt {
         self.book(usage, AttemptOutcome::Ok);
     }
 
-    /// Ends an attempt whose answer came whole.
-    pub(super) fn succeed_whole(mut self, reply: &WholeReply) {
+    /// Ends an attempt whose answer came whole; `output` is what it is taken to hold if the provider does not say.
+    pub(super) fn succeed_whole(mut self, reply: &WholeReply, output: Tokens) {
         self.prove();
-        let usage = reply.usage.unwrap_or_else(|| self.estimated(Tokens::estimate(reply.body.len())));
+        let usage = reply.usage.unwrap_or_else(|| self.estimated(output));
         self.model.latency.saw_whole(self.begun.elapsed(), usage.output);
         self.book(usage, AttemptOutcome::Ok);
     }

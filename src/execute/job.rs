@@ -9,7 +9,7 @@ use crate::{
     backends::Backend,
     domain::{
         AttemptJournal, BackendError, EmbedCall, ModelCall, ModelName, NanoUsd, Reply, RequestId, TenantId, TextCall,
-        Timeouts, Tokens, call::CallContext,
+        Timeouts, Tokens, WholeReply, call::CallContext,
     },
     wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall},
 };
@@ -63,6 +63,14 @@ impl Operation {
             Self::Chat { is_streaming, .. } => *is_streaming,
             Self::Embed(_) => false,
             Self::Text(text) => text.is_streaming,
+        }
+    }
+
+    /// Returns the tokens of an answer whose provider reported none; embeddings generate none.
+    pub(super) fn estimated_output(&self, reply: &WholeReply) -> Tokens {
+        match self {
+            Self::Embed(_) => Tokens::default(),
+            Self::Chat { .. } | Self::Text(_) => Tokens::estimate(reply.body.len()),
         }
     }
 

@@ -105,7 +105,7 @@ impl Run {
         match deadlines.within(phase, &model.facts.name, self.job.call(model)).await.flatten() {
             Ok(Reply::Stream(events)) => opening::open(events, attempt, deadlines).await.map(Reply::Stream),
             Ok(Reply::Whole(whole)) => {
-                attempt.succeed_whole(&whole);
+                attempt.succeed_whole(&whole, self.job.operation.estimated_output(&whole));
                 Ok(Reply::Whole(whole))
             }
             Err(error) => {

@@ -6,7 +6,7 @@ mod journal;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use fake::{Behaviour, Fake, Ledger, Served, Step, USAGE};
+use fake::{Behaviour, EMBEDDINGS, Fake, Ledger, Served, Step, USAGE};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::{
     },
     error::Code,
     routing::samples::facts,
-    wire::{chat::ChatCall, parse::Limits},
+    wire::{chat::ChatCall, embeddings::EmbeddingsCall, parse::Limits},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -467,6 +467,21 @@ async fn speed_is_measured_on_streams() {
     let measured = scene.models.get("a").unwrap().measured_latency();
     assert!((measured.first_token_ms.unwrap() - 300.0).abs() < 2.0, "{measured:?}");
     assert!((measured.per_token_ms.unwrap() - 20.0).abs() < 2.0, "{measured:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn embeddings_are_retried_and_booked_like_chats() {
+    let scene = Scene::of(vec![vec![refuse(Code::UpstreamUnreachable)]]);
+    let limits = Limits { messages: 1, choices: 1, depth: 16 };
+    let call = EmbeddingsCall::parse(Bytes::from(r#"{"model":"a","input":"Hello"}"#), &limits).unwrap();
+    let job = Job { operation: Operation::Embed(Arc::new(call)), ..scene.job() };
+
+    let opened = scene.executor.run(scene.plan(), job).await.unwrap();
+
+    assert!(matches!(opened.reply, Reply::Whole(reply) if reply.body == EMBEDDINGS));
+    let attempts = scene.attempts();
+    assert_eq!(ends(&attempts), [failed(Code::UpstreamUnreachable), AttemptOutcome::Ok]);
+    assert_eq!((attempts[1].usage.input, attempts[1].usage.output), (Tokens(7), Tokens(0)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     backends::Backend,
-    domain::{Availability, BackendError, Event, ModelCall, Reply, Tokens, Usage, WholeReply},
+    domain::{Availability, BackendError, EmbedCall, Event, ModelCall, Reply, Tokens, Usage, WholeReply},
     error::Code,
 };
 
@@ -68,6 +68,9 @@ pub(super) const USAGE: Usage = Usage {
     is_estimated: false,
 };
 
+/// The body of every embeddings answer.
+pub(super) const EMBEDDINGS: &[u8] = br#"{"object":"list","data":[]}"#;
+
 pub(super) struct Fake {
     name: String,
     script: Mutex<VecDeque<Behaviour>>,
@@ -125,6 +128,20 @@ impl Backend for Fake {
             }
             Behaviour::Stream(steps) => Ok(Reply::Stream(play(steps, entry).boxed())),
             Behaviour::Hang => std::future::pending().await,
+        }
+    }
+
+    async fn embed(&self, _: EmbedCall) -> Result<WholeReply, BackendError> {
+        let entry = self.entry();
+        match self.script.lock().pop_front() {
+            Some(Behaviour::Refuse(code, _)) => {
+                entry.end(Served::Failed(code));
+                Err(BackendError::new(code, "It failed.", "as told"))
+            }
+            _ => {
+                entry.end(Served::Whole);
+                Ok(WholeReply { body: Bytes::from_static(EMBEDDINGS), usage: None, finish_reason: None })
+            }
         }
     }
 
