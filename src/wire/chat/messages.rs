@@ -7,6 +7,8 @@ use super::{Message, PartKind, Role};
 use crate::wire::parse::{Fields, Limits, ParseError};
 
 const ROLES: &str = "\"system\", \"developer\", \"user\", \"assistant\", \"tool\" or \"function\"";
+const MESSAGES: &str = "a list of messages";
+const MESSAGE: &str = "an object with `role` and `content`";
 const CONTENT: &str = "a string or a list of content parts";
 
 #[derive(Deserialize)]
@@ -29,44 +31,58 @@ struct PartDocument<'a> {
 
 /// Parses `messages`: at least one, at most as many as the limit.
 pub(super) fn parse(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Message>, ParseError> {
-    let expected = "a list of messages";
-    let list: Option<Vec<&RawValue>> = fields.read("messages", expected)?;
-    let list = list.ok_or_else(|| ParseError::missing("messages", expected))?;
-    if list.is_empty() {
+    let documents = read_documents(fields)?;
+    if documents.is_empty() {
         return Err(ParseError::at("messages", "`messages` is empty; send at least one message."));
     }
-    if list.len() > limits.messages {
-        let message = format!("`messages` has {} messages; at most {} are allowed.", list.len(), limits.messages);
+    if documents.len() > limits.messages {
+        let message = format!("`messages` has {} messages; at most {} are allowed.", documents.len(), limits.messages);
         return Err(ParseError::at("messages", message));
     }
-    list.iter().enumerate().map(|(at, raw)| parse_message(at, raw.get())).collect()
+    documents.iter().enumerate().map(|(at, document)| parse_message(at, document)).collect()
 }
 
-fn parse_message(at: usize, raw: &str) -> Result<Message, ParseError> {
-    let path = || format!("messages[{at}]");
-    let expected = "an object with `role` and `content`";
-    let document: MessageDocument<'_> =
-        serde_json::from_str(raw).map_err(|_| ParseError::expected(&path(), expected, raw))?;
-    let role = parse_role(&format!("{}.role", path()), document.role)?;
+fn read_documents<'a>(fields: &Fields<'a>) -> Result<Vec<MessageDocument<'a>>, ParseError> {
+    let raw = fields.raw("messages").ok_or_else(|| ParseError::missing("messages", MESSAGES))?;
+    // All messages in one pass; only when one of them is no object is it looked for.
+    match serde_json::from_str(raw) {
+        Ok(documents) => Ok(documents),
+        Err(_) => Err(misshapen(fields, raw)?),
+    }
+}
+
+/// Returns the error that names the message that is no object.
+fn misshapen(fields: &Fields<'_>, raw: &str) -> Result<ParseError, ParseError> {
+    let list: Vec<&RawValue> = fields.read("messages", MESSAGES)?.unwrap_or_default();
+    let is_misshapen = |raw: &&RawValue| serde_json::from_str::<MessageDocument<'_>>(raw.get()).is_err();
+    let at = list.iter().position(is_misshapen).unwrap_or(0);
+    let raw = list.get(at).map_or(raw, |message| message.get());
+    Ok(ParseError::expected(&format!("messages[{at}]"), MESSAGE, raw))
+}
+
+fn parse_message(at: usize, document: &MessageDocument<'_>) -> Result<Message, ParseError> {
+    let role = parse_role(at, document.role)?;
     let mut message = Message { role, text: String::new(), parts: Vec::new() };
+    let path = || format!("messages[{at}].content");
     match document.content.map(RawValue::get) {
-        Some(raw) => parse_content(&format!("{}.content", path()), raw, &mut message)?,
+        Some(raw) => parse_content(&path(), raw, &mut message)?,
         None if matches!(role, Role::Assistant | Role::Tool) => {}
-        None => return Err(ParseError::missing(&format!("{}.content", path()), CONTENT)),
+        None => return Err(ParseError::missing(&path(), CONTENT)),
     }
     Ok(message)
 }
 
-fn parse_role(path: &str, raw: Option<&RawValue>) -> Result<Role, ParseError> {
-    let raw = raw.ok_or_else(|| ParseError::missing(path, ROLES))?.get();
+fn parse_role(at: usize, raw: Option<&RawValue>) -> Result<Role, ParseError> {
+    let path = || format!("messages[{at}].role");
+    let raw = raw.ok_or_else(|| ParseError::missing(&path(), ROLES))?.get();
     match serde_json::from_str::<String>(raw).as_deref() {
         Ok("system") => Ok(Role::System),
         Ok("developer") => Ok(Role::Developer),
         Ok("user") => Ok(Role::User),
         Ok("assistant") => Ok(Role::Assistant),
         Ok("tool" | "function") => Ok(Role::Tool),
-        Ok(other) => Err(ParseError::at(path, format!("`{path}` is {other:?}; it must be {ROLES}."))),
-        Err(_) => Err(ParseError::expected(path, ROLES, raw)),
+        Ok(other) => Err(ParseError::at(path(), format!("`{}` is {other:?}; it must be {ROLES}.", path()))),
+        Err(_) => Err(ParseError::expected(&path(), ROLES, raw)),
     }
 }
 

@@ -134,7 +134,7 @@ fn unknown_keys_of_the_pointsman_field_get_a_hint() {
 
 #[test]
 fn too_many_messages_are_refused() {
-    let messages = vec![r#"{"role":"user","content":"x"}"#; 5].join(",");
+    let messages = [r#"{"role":"user","content":"x"}"#; 5].join(",");
 
     let error = parse(&format!(r#"{{"model":"m","messages":[{messages}]}}"#)).unwrap_err();
 
