@@ -1,115 +1,188 @@
 //! The request flow, one line per stage; the only file that knows their order.
+//!
+//! [`Gateway::chat`] reads top to bottom like the list in `lib.rs`. What a request gathers on its way (record, permit, times)
+//! lives in one [`run::Run`]; whatever happens, dropping it books the request exactly once. A stream takes the run with it
+//! ([`stream`]), behind the events, so that an attempt is booked before its request.
 
-use std::time::Duration;
+mod answer;
+mod asking;
+mod cached;
+mod candidates;
+mod explain;
+mod facts;
+mod failure;
+mod health;
+mod keep;
+mod listing;
+mod names;
+mod passing;
+mod plain;
+mod run;
+mod stream;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+pub use self::{
+    answer::{Answer, Bill, Check, Health, Listing, Passage, Refusal, RequestContext},
+    names::{AUTO, Names},
+};
+use self::{
+    cached::LookUp,
+    candidates::Question,
+    failure::Failure,
+    names::{Resolver, Target},
+    passing::{Body, Extras},
+    run::Run,
+};
 use crate::{
-    domain::{
-        CacheOutcome, DecisionId, ModelName, NanoUsd, PlanKind, PolicyName, Preferences, Principal, Reply, RequestId,
-        StageTimes,
-    },
-    error::Code,
+    accounting::Bookkeeping,
+    admission::{Admission, Demand},
+    cache::CacheStore,
+    domain::{Ask, Decision, Endpoint, ModelName, RequestFacts, Scores, ScoresUnavailable},
+    execute::{Executor, Models},
+    policy::{Policies, PolicySet},
+    runtime::{Stop, Tasks},
+    scoring::Scorer,
+    wire::chat::ChatCall,
 };
 
-/// What `api` knows of a request besides its body.
+/// What the gateway is made of; `app.rs` puts it together.
+pub struct Parts {
+    /// Routing policies.
+    pub policies: Arc<Policies>,
+    /// Every model that can be asked.
+    pub models: Arc<Models>,
+    /// Runs plans.
+    pub executor: Arc<Executor>,
+    /// The router model; `None` routes without scores.
+    pub scorer: Option<Arc<dyn Scorer>>,
+    /// The exact cache.
+    pub cache: Arc<dyn CacheStore>,
+    /// Who may go in.
+    pub admission: Arc<Admission>,
+    /// Records.
+    pub books: Arc<Bookkeeping>,
+    /// Background tasks.
+    pub tasks: Tasks,
+    /// Whether the program is going down.
+    pub stop: Stop,
+    /// Fixed settings.
+    pub settings: Settings,
+}
+
+/// What does not change while the program runs.
 #[derive(Clone, Debug)]
-pub struct RequestContext {
-    /// The request.
-    pub request: RequestId,
-    /// When its head arrived.
-    pub arrived: Instant,
-    /// How long authentication took.
-    pub auth: Duration,
-    /// How long parsing took.
-    pub parse: Duration,
-    /// Who asks.
-    pub principal: Principal,
-    /// What it wants: the `pointsman` field and the headers, joined.
-    pub preferences: Preferences,
+pub struct Settings {
+    /// Names and aliases.
+    pub names: Names,
+    /// Who serves each model: a provider's name, `local`, `simulated`, or `pointsman`.
+    pub owners: BTreeMap<ModelName, String>,
+    /// Longest time for scoring one prompt.
+    pub score_deadline: Duration,
+    /// Time for a whole request when neither policy nor model says less.
+    pub request_timeout: Duration,
+    /// How long a stream's head waits for its first event, so that fallbacks can still change it.
+    pub head_wait: Duration,
+    /// Largest answer that is kept for the cache while it streams.
+    pub cache_entry_bytes: usize,
 }
 
-/// What the response's head says of the way the request went.
-#[derive(Clone, Debug)]
-pub struct Passage {
-    /// The request.
-    pub request: RequestId,
-    /// The decision; feedback refers to it.
-    pub decision: DecisionId,
-    /// The model whose answer this is; `None` when none answered.
-    pub model: Option<ModelName>,
-    /// The policy that decided.
-    pub policy: Option<PolicyName>,
-    /// Its version.
-    pub policy_version: u64,
-    /// The kind of plan; `None` for cached answers.
-    pub plan: Option<PlanKind>,
-    /// What the cache did.
-    pub cache: CacheOutcome,
-    /// What it cost; `None` while a stream runs.
-    pub cost: Option<NanoUsd>,
-    /// Stage times.
-    pub times: StageTimes,
+/// Takes a request through every stage.
+pub struct Gateway {
+    parts: Parts,
 }
 
-/// An answer on its way to the caller: a stream if the caller asked for one, else whole. The stream carries usage exactly
-/// where the caller asked for it, and books the request when it ends or is dropped. If the request asked for an explanation,
-/// the body (of a stream, its first event) already carries it in its `pointsman` field.
-#[derive(Debug)]
-pub struct Answer {
-    /// The body.
-    pub reply: Reply,
-    /// The head.
-    pub passage: Passage,
-}
+impl Gateway {
+    /// Returns a gateway of these parts.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self { parts })
+    }
 
-/// No answer.
-#[derive(Debug)]
-pub struct Refusal {
-    /// What went wrong.
-    pub code: Code,
-    /// A sentence for the caller.
-    pub message: String,
-    /// The field at fault.
-    pub param: Option<String>,
-    /// When to come again.
-    pub retry_after: Option<Duration>,
-    /// How far the request came; `None` before a decision.
-    pub passage: Option<Box<Passage>>,
-}
+    /// Answers a chat request.
+    ///
+    /// # Errors
+    /// There is no answer; the refusal says why and how far the request came.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels what runs upstream and books the request as abandoned by its client.
+    pub async fn chat(&self, call: ChatCall, context: RequestContext) -> Result<Answer, Refusal> {
+        let wants_usage = call.wants_usage;
+        let mut run = Run::open(&self.parts.books, Endpoint::Chat, (&call.model, call.is_streaming), context);
+        match self.answer_chat(&mut run, Arc::new(call)).await {
+            Ok((body, extras)) => self.pass(run, body, extras, wants_usage),
+            Err(failure) => Err(run.refuse(failure)),
+        }
+    }
 
-/// One model or policy as `/v1/models` lists it.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// The name to put into a request.
-    pub name: String,
-    /// Who serves it: a provider's name, `local`, `simulated`, or `pointsman` for policies.
-    pub owner: String,
-    /// When it was released or configured, in Unix seconds.
-    pub created: i64,
-}
+    async fn answer_chat(&self, run: &mut Run, call: Arc<ChatCall>) -> Result<(Body, Extras), Failure> {
+        let policies = self.parts.policies.current();
+        let target = self.resolver(&policies).resolve(&call.model)?;
+        run.note_target(&target);
+        let facts = facts::of_chat(&call);
+        self.admit(run, &target, &facts)?;
+        let slot = match self.look_up(run, &target, &call).await {
+            LookUp::Hit(hit) => return Ok((passing::replayed(&hit, &call)?, Extras::default())),
+            LookUp::Miss(slot) => slot,
+        };
+        let scores = self.score(run, &target, &call, &facts).await;
+        let (decision, ask) = self.decide(run, &target, facts, &scores)?;
+        let explanation = run.wants_explanation().then(|| explain::field(&decision, &ask)).transpose()?;
+        let body = self.execute(run, &target, (decision.plan, &ask), &call).await?;
+        Ok((body, Extras { slot, explanation }))
+    }
 
-/// One line of `/readyz`.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Check {
-    /// What was looked at: `router`, `ledger`, `model:<name>`, `policies`, `draining`.
-    pub name: String,
-    /// Whether it is as it should be.
-    pub ok: bool,
-    /// Whether the gateway is not ready without it.
-    pub required: bool,
-    /// A sentence for people.
-    pub detail: String,
-    /// Share of loading done, `[0, 1]`, while it loads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub progress: Option<f64>,
-}
+    fn resolver<'a>(&'a self, policies: &'a PolicySet) -> Resolver<'a> {
+        Resolver { names: &self.parts.settings.names, policies, models: &self.parts.models }
+    }
 
-/// Whether the gateway can take traffic, with every reason.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Health {
-    /// Whether every required check is fine.
-    pub ready: bool,
-    /// Every check.
-    pub checks: Vec<Check>,
+    fn admit(&self, run: &mut Run, target: &Target, facts: &RequestFacts) -> Result<(), Failure> {
+        // What the request may cost is reserved once the decision has made it known; an answer from the cache costs nothing.
+        let demand = Demand { tokens: facts.input_tokens, ..Demand::default() };
+        let principal = &run.context().principal;
+        let permit = self.parts.admission.admit(principal, target.policy_name(), &target.limits(), demand)?;
+        run.note_permit(permit);
+        Ok(())
+    }
+
+    async fn score(
+        &self,
+        run: &mut Run,
+        target: &Target,
+        call: &ChatCall,
+        facts: &RequestFacts,
+    ) -> Result<Scores, ScoresUnavailable> {
+        if !target.needs_scores() {
+            return Err(ScoresUnavailable::Off);
+        }
+        let started = Instant::now();
+        let scores = self.scores(call, facts).await;
+        run.note_score(started.elapsed(), scores.as_ref().err().copied());
+        scores
+    }
+
+    async fn scores(&self, call: &ChatCall, facts: &RequestFacts) -> Result<Scores, ScoresUnavailable> {
+        let Some(scorer) = &self.parts.scorer else {
+            return Err(ScoresUnavailable::Off);
+        };
+        let prompt = facts::prompt_view(call, facts.input_tokens);
+        scorer.score(&prompt, self.parts.settings.score_deadline).await
+    }
+
+    fn decide(
+        &self,
+        run: &mut Run,
+        target: &Target,
+        facts: RequestFacts,
+        scores: &Result<Scores, ScoresUnavailable>,
+    ) -> Result<(Decision, Ask), Failure> {
+        let started = Instant::now();
+        let question = Question { target, facts, context: run.context(), seed: run.seed(), scores };
+        let ask = candidates::ask(&self.parts.models, question);
+        let decision = candidates::decide(target, &ask)?;
+        run.note_decision(ask.clone(), &decision, started.elapsed());
+        run.reserve(candidates::dearest_leg(&decision, &ask))?;
+        Ok((decision, ask))
+    }
 }

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use reqwest::{Client, ClientBuilder, Request, Response, StatusCode, header::HeaderMap, redirect};
 use tokio::runtime::{self, Handle};
 
+pub use self::endpoint::SettingsError;
 pub(super) use self::error::HttpError;
 use self::shared::{Forwarded, Shared};
 use crate::runtime::Tasks;

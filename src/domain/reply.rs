@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{backend_error::BackendError, tokens::Usage};
+use crate::wire::{chunk::ChunkFacts, completion::CompletionFacts};
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,27 @@ pub struct Event {
     pub usage: Option<Usage>,
     /// The `finish_reason` it carries, if any.
     pub finish_reason: Option<String>,
+}
+
+impl WholeReply {
+    /// Returns a completion with what its body says of itself.
+    pub fn read(body: Bytes) -> Self {
+        let facts = CompletionFacts::read(&body).unwrap_or_default();
+        Self { body, usage: facts.usage.map(Usage::from), finish_reason: facts.finish_reason }
+    }
+}
+
+impl Event {
+    /// Returns a chunk with what it says of itself.
+    pub fn read(data: Bytes) -> Self {
+        let facts = ChunkFacts::read(&data).unwrap_or_default();
+        Self {
+            data,
+            has_content: facts.has_content,
+            usage: facts.usage.map(Usage::from),
+            finish_reason: facts.finish_reason,
+        }
+    }
 }
 
 /// The events of a streamed answer. Dropping it cancels the upstream call. After an `Err` nothing follows.

@@ -1,0 +1,77 @@
+//! The stage that asks models: from a plan to an answer that has begun.
+
+use std::sync::Arc;
+
+use super::{
+    Gateway,
+    failure::Failure,
+    names::Target,
+    passing::Body,
+    run::Run,
+    stream::{self, Source},
+};
+use crate::{
+    domain::{Ask, NanoUsd, Plan, Reply},
+    error::Code,
+    execute::{Job, Opened, Operation},
+    wire::chat::ChatCall,
+};
+
+impl Gateway {
+    /// Runs a plan until its answer is whole, or its first event has come, or the head of the response must wait no longer.
+    pub(super) async fn execute(
+        &self,
+        run: &mut Run,
+        target: &Target,
+        (plan, ask): (Plan, &Ask),
+        call: &Arc<ChatCall>,
+    ) -> Result<Body, Failure> {
+        let job = self.job(run, target, ask, call);
+        let mut opening = self.parts.executor.run(plan, job);
+        if !call.is_streaming {
+            return whole(run, opening.await?);
+        }
+        match tokio::time::timeout(self.parts.settings.head_wait, &mut opening).await {
+            Ok(opened) => {
+                let opened = opened?;
+                run.note_model(&opened.model);
+                Ok(Body::Events(Source::Open(stream::events(opened.reply)?)))
+            }
+            Err(_elapsed) => Ok(Body::Events(Source::Opening(opening))),
+        }
+    }
+
+    fn job(&self, run: &Run, target: &Target, ask: &Ask, call: &Arc<ChatCall>) -> Job {
+        let context = run.context();
+        let limits = target.limits();
+        let timeout = limits.total_timeout.unwrap_or(self.parts.settings.request_timeout);
+        Job {
+            operation: Operation::Chat { chat: Arc::clone(call), is_streaming: call.is_streaming },
+            request: context.request,
+            tenant: context.principal.tenant.clone(),
+            arrived: context.arrived,
+            deadline: context.arrived + timeout,
+            journal: run.journal(),
+            max_cost: smaller(context.preferences.max_cost, limits.max_cost),
+            upper_costs: ask.candidates.iter().map(|c| (c.model.name.clone(), c.estimate.cost_upper)).collect(),
+            input_tokens: ask.request.input_tokens,
+            seed: run.seed(),
+            timeouts: target.timeouts(),
+        }
+    }
+}
+
+fn whole(run: &mut Run, opened: Opened) -> Result<Body, Failure> {
+    run.note_model(&opened.model);
+    match opened.reply {
+        Reply::Whole(whole) => Ok(Body::Whole(whole)),
+        Reply::Stream(_) => Err(Failure::new(Code::Internal, "The model streamed where a whole answer was asked for.")),
+    }
+}
+
+fn smaller(one: Option<NanoUsd>, other: Option<NanoUsd>) -> Option<NanoUsd> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

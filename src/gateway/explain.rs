@@ -1,0 +1,62 @@
+//! What would be done and why, without doing it.
+
+use serde_json::value::RawValue;
+
+use super::{Gateway, Refusal, RequestContext, candidates, facts, failure::Failure, names::Target};
+use crate::{
+    domain::{Ask, Decision, NoRoute, ScoresUnavailable},
+    error::Code,
+    routing::Explanation,
+    wire::chat::ChatCall,
+};
+
+impl Gateway {
+    /// Explains how a chat request would be answered; calls nobody and books nothing. A request that no model can take is
+    /// explained too.
+    ///
+    /// # Errors
+    /// The request names an unknown model.
+    pub async fn explain(&self, call: ChatCall, context: RequestContext) -> Result<Explanation, Refusal> {
+        self.explanation(&call, &context).await.map_err(refusal)
+    }
+
+    async fn explanation(&self, call: &ChatCall, context: &RequestContext) -> Result<Explanation, Failure> {
+        let policies = self.parts.policies.current();
+        let target = self.resolver(&policies).resolve(&call.model)?;
+        let facts = facts::of_chat(call);
+        let scores = if target.needs_scores() { self.scores(call, &facts).await } else { Err(ScoresUnavailable::Off) };
+        let seed = context.request.seed();
+        let question = candidates::Question { target: &target, facts, context, seed, scores: &scores };
+        let ask = candidates::ask(&self.parts.models, question);
+        Ok(explained(&target, &ask, candidates::decide(&target, &ask)))
+    }
+}
+
+fn explained(target: &Target, ask: &Ask, decision: Result<Decision, NoRoute>) -> Explanation {
+    match decision {
+        Ok(decision) => Explanation::of(&decision, ask),
+        Err(none) => {
+            let (policy, policy_version) = match target {
+                Target::Policy(policy) => (Some(policy.name.to_string()), policy.version),
+                Target::Model(_) => (None, 0),
+            };
+            Explanation { policy, policy_version, ..Explanation::of_refusal(&none, ask) }
+        }
+    }
+}
+
+fn refusal(failure: Failure) -> Refusal {
+    Refusal {
+        code: failure.code,
+        message: failure.message,
+        param: failure.param,
+        retry_after: failure.retry_after,
+        passage: None,
+    }
+}
+
+/// Returns an explanation as JSON for the `pointsman` field of an answer.
+pub(super) fn field(decision: &Decision, ask: &Ask) -> Result<Box<RawValue>, Failure> {
+    let failed = |_| Failure::new(Code::Internal, "The decision could not be written as JSON.");
+    Explanation::of(decision, ask).to_json().map_err(failed)
+}

@@ -1,0 +1,67 @@
+//! Whether the gateway can take traffic.
+
+use super::{
+    Gateway,
+    answer::{Check, Health},
+};
+use crate::{domain::Availability, execute::Model, runtime::Phase};
+
+impl Gateway {
+    /// Returns every check. Ready means: not going down, and at least one chat model can be asked.
+    pub fn health(&self) -> Health {
+        let mut checks: Vec<Check> = self.parts.models.iter().map(|model| model_check(model)).collect();
+        checks.push(self.any_model());
+        checks.push(self.router());
+        checks.push(self.running());
+        checks.push(self.policies());
+        Health { ready: checks.iter().all(|check| check.ok || !check.required), checks }
+    }
+
+    fn any_model(&self) -> Check {
+        let ready = self.parts.models.iter().filter(|model| model.availability() == Availability::Ready).count();
+        let detail = format!("{ready} of {} models can be asked", self.parts.models.iter().count());
+        Check { ok: ready > 0, required: true, ..check("models", detail) }
+    }
+
+    fn router(&self) -> Check {
+        match &self.parts.scorer {
+            Some(scorer) => check("router", format!("{} on {}", scorer.artifact(), scorer.engine().name())),
+            None => check("router", "off: every policy uses its default plan".to_owned()),
+        }
+    }
+
+    fn running(&self) -> Check {
+        let phase = self.parts.stop.phase();
+        let detail = if phase == Phase::Running { "serving" } else { "going down: send new requests elsewhere" };
+        Check { ok: phase == Phase::Running, required: true, ..check("running", detail.to_owned()) }
+    }
+
+    fn policies(&self) -> Check {
+        let faults = self.parts.policies.status().faults;
+        let detail = match faults.first() {
+            None => format!("{} policies", self.parts.policies.current().policies.len()),
+            Some(fault) => format!("an older version is in use: {fault}"),
+        };
+        Check { ok: faults.is_empty(), ..check("policies", detail) }
+    }
+}
+
+fn check(name: &str, detail: String) -> Check {
+    Check { name: name.to_owned(), ok: true, required: false, detail, progress: None }
+}
+
+fn model_check(model: &Model) -> Check {
+    let name = format!("model:{}", model.facts.name);
+    match model.availability() {
+        Availability::Ready => check(&name, "ready".to_owned()),
+        Availability::Loading { progress } => Check {
+            ok: false,
+            progress: Some(progress.value()),
+            ..check(&name, format!("loading, {:.0} % done", progress.value() * 100.0))
+        },
+        Availability::BreakerOpen => {
+            Check { ok: false, ..check(&name, "failed too often lately; asked again after a pause".to_owned()) }
+        }
+        Availability::Failed { reason } => Check { ok: false, ..check(&name, reason) },
+    }
+}

@@ -1,0 +1,89 @@
+//! The last stages: what the cache or a model answered becomes what the caller gets.
+
+use serde_json::value::RawValue;
+
+use super::{
+    Gateway,
+    answer::{Answer, Bill, Passage, Refusal},
+    failure::Failure,
+    keep::{Keep, Slot},
+    run::Run,
+    stream::{self, Passing, Source, View},
+};
+use crate::{
+    cache::CachedAnswer,
+    domain::{Outcome, Reply, WholeReply},
+    error::Code,
+    wire::{chat::ChatCall, chunk::UsageView, completion::with_extension, raw::RawError},
+};
+
+/// An answer before the caller's view of it.
+pub(super) enum Body {
+    /// All of it.
+    Whole(WholeReply),
+    /// As it comes.
+    Events(Source),
+}
+
+/// What is done with an answer besides passing it on.
+#[derive(Default)]
+pub(super) struct Extras {
+    /// Where it is stored; `None` when it is not.
+    pub(super) slot: Option<Slot>,
+    /// What goes into its `pointsman` field.
+    pub(super) explanation: Option<Box<RawValue>>,
+}
+
+impl Gateway {
+    /// Hands an answer to the caller; a stream takes the run with it.
+    pub(super) fn pass(&self, run: Run, body: Body, extras: Extras, wants_usage: bool) -> Result<Answer, Refusal> {
+        match body {
+            Body::Whole(whole) => pass_whole(run, whole, extras),
+            Body::Events(source) => Ok(self.pass_events(run, source, extras, wants_usage)),
+        }
+    }
+
+    fn pass_events(&self, mut run: Run, source: Source, extras: Extras, wants_usage: bool) -> Answer {
+        let passage = run.head();
+        let bill = Bill::default();
+        let view = View { usage: UsageView::new(wants_usage), explanation: extras.explanation };
+        let keep = extras.slot.map(Keep::new);
+        let passing = Passing::new(source, run, view, (keep, bill.clone(), self.parts.stop.clone()));
+        Answer { reply: Reply::Stream(Box::pin(passing)), passage, bill }
+    }
+}
+
+fn pass_whole(mut run: Run, whole: WholeReply, extras: Extras) -> Result<Answer, Refusal> {
+    let shown = match &extras.explanation {
+        Some(explanation) => with_extension(&whole.body, explanation.get()),
+        None => Ok(whole.body.clone()),
+    };
+    let body = match shown {
+        Ok(body) => body,
+        Err(error) => return Err(run.refuse(unreadable(&error))),
+    };
+    run.first_token();
+    if let Some(slot) = extras.slot {
+        slot.store(whole.clone(), &run);
+    }
+    let cost = run.cost();
+    let passage = Passage { cost: Some(cost), ..run.head() };
+    let bill = Bill::default();
+    bill.set(cost);
+    run.end(Outcome::Success);
+    Ok(Answer { reply: Reply::Whole(WholeReply { body, ..whole }), passage, bill })
+}
+
+/// Turns a stored answer into what this caller asked for: whole, or a stream as a model would have sent it.
+pub(super) fn replayed(hit: &CachedAnswer, call: &ChatCall) -> Result<Body, Failure> {
+    if call.is_streaming {
+        return Ok(Body::Events(Source::Open(stream::replayed(&hit.reply)?)));
+    }
+    Ok(Body::Whole(hit.reply.clone()))
+}
+
+fn unreadable(error: &RawError) -> Failure {
+    tracing::error!(error = %error, "an answer could not be read");
+    let message = "The model sent something that is not a completion.";
+    Failure::new(Code::UpstreamMalformed, message).after_trying()
+}
