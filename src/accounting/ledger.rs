@@ -14,7 +14,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::Duration,
@@ -106,6 +106,7 @@ pub struct Ledger {
     path: PathBuf,
     inbox: RwLock<Option<SyncSender<Box<RequestRecord>>>>,
     done: Mutex<Receiver<()>>,
+    waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
 }
 
@@ -119,9 +120,11 @@ impl Ledger {
         let (inbox, queue) = sync_channel(options.queue.max(1));
         let (done_sender, done) = sync_channel(1);
         let losses = Arc::new(Losses { count: AtomicU64::new(0), on_lost: options.on_lost });
+        let waiting = Arc::new(AtomicUsize::new(0));
         let writer = Writer {
             store,
             queue,
+            waiting: Arc::clone(&waiting),
             losses: Arc::clone(&losses),
             clock: options.clock,
             retention: options.retention,
@@ -129,7 +132,7 @@ impl Ledger {
         };
         let run = move || writer.run(&done_sender);
         std::thread::Builder::new().name("ledger".to_owned()).spawn(run).map_err(LedgerError::Thread)?;
-        Ok(Self { path: options.path, inbox: RwLock::new(Some(inbox)), done: Mutex::new(done), losses })
+        Ok(Self { path: options.path, inbox: RwLock::new(Some(inbox)), done: Mutex::new(done), waiting, losses })
     }
 
     /// Returns a reader of the same file. It sees what has been written, not what still waits.
@@ -138,6 +141,11 @@ impl Ledger {
     /// The file cannot be opened.
     pub fn reader(&self) -> Result<LedgerReader, LedgerError> {
         LedgerReader::open(&self.path)
+    }
+
+    /// Returns how many records are not written yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Returns how many records were lost since the start.
@@ -157,8 +165,10 @@ impl Ledger {
 impl RecordSink for Ledger {
     fn take(&self, record: &RequestRecord) {
         let inbox = self.inbox.read();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let is_queued = inbox.as_ref().is_some_and(|inbox| inbox.try_send(Box::new(record.clone())).is_ok());
         if !is_queued {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             let request = record.request;
             tracing::error!(request.id = %request, "the ledger's queue is full or closed, the record of {request} is lost");
             self.losses.add(1);
@@ -182,6 +192,7 @@ impl Losses {
 struct Writer {
     store: Store,
     queue: Receiver<Box<RequestRecord>>,
+    waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
     clock: SharedClock,
     retention: Duration,
@@ -204,9 +215,14 @@ impl Writer {
     fn write(&mut self, first: Box<RequestRecord>) {
         let mut batch = vec![first];
         batch.extend(self.queue.try_iter().take(BATCH - 1));
+        self.write_batch(&batch);
+        self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+    }
+
+    fn write_batch(&mut self, batch: &[Box<RequestRecord>]) {
         let mut pause = RETRY_PAUSE;
         for left in (0..TRIES).rev() {
-            let Err(error) = self.store.insert(&batch) else { return };
+            let Err(error) = self.store.insert(batch) else { return };
             tracing::error!(error = %error, records = batch.len(), "the ledger could not be written, {left} tries left");
             if left > 0 {
                 std::thread::park_timeout(pause);

@@ -189,11 +189,14 @@ fn a_full_queue_loses_records_loudly_and_never_waits() {
         ledger.take(&record("a", noon()));
     }
     let lost = heard.recv_timeout(SOON).unwrap();
+    let waiting = ledger.waiting();
     other.execute_batch("ROLLBACK").unwrap();
     assert!(ledger.close(SOON));
 
     let written = ledger.reader().unwrap().records_between(Timestamp::MIN, Timestamp::MAX, 10_000).unwrap();
     assert_eq!(lost, 1);
+    assert!((1..=BATCH + 1).contains(&waiting), "{waiting}");
+    assert_eq!(ledger.waiting(), 0);
     assert_eq!(written.len() as u64 + ledger.lost(), taken as u64);
 }
 
