@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::domain::{Estimate, ModelFacts, NanoUsd, Probability, RequestFacts, Scores, Tokens, Usage};
 
-/// Expected answer length without scores, in tokens: the median over the router's training data lies between 200 and 300.
+/// Expected answer length without scores, in tokens. The median answer has about 100 tokens on MMLU-Pro and 200 on ZeroEval;
+/// this stands above both, because conversation is not multiple choice and a cost is better guessed high.
 pub const DEFAULT_OUTPUT_TOKENS: f64 = 256.0;
 
-/// Longest answer assumed for the upper cost where neither request nor model sets a limit. Most providers' own default lies
-/// at or below it.
+/// Longest answer assumed for the upper cost where neither request nor model sets a limit:
+/// ours, a bound and not a measurement. Filling the whole window would rule out every model of a long one.
 pub const DEFAULT_LONGEST_ANSWER: Tokens = Tokens(4_096);
 
 /// Quality assumed without scores: nothing is known.

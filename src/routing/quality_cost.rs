@@ -12,7 +12,8 @@ use super::{
 };
 use crate::domain::{Ask, Candidate, Decision, Estimate, ModelFacts, ModelName, NoRoute, Reason, Terms};
 
-/// One unit of cost in the objective: a cent. An answer of a strong model costs between a tenth of it and a few.
+/// One unit of cost in the objective: a cent. On MMLU-Pro and ZeroEval nine of ten answers, over all models, cost between 0.003
+/// and 1.2 of it.
 const DOLLARS_PER_UNIT: f64 = 0.01;
 /// One unit of verbosity in the objective.
 const TOKENS_PER_UNIT: f64 = 1_000.0;
