@@ -1,5 +1,6 @@
 //! One file per subcommand: arguments, a call into the library, words for people.
 
+mod check;
 mod completions;
 mod keys;
 mod models;
@@ -22,6 +23,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check configuration and policies, and tell every fault at once
+    Check(check::CheckArgs),
     /// Fetch, list, verify and remove the weights of local models
     Models(models::ModelsArgs),
     /// Fetch and list the runtime that runs the router model
@@ -36,6 +39,7 @@ impl Cli {
     /// Runs the subcommand.
     pub(crate) fn run(self) -> ExitCode {
         let result = match self.command {
+            Command::Check(args) => check::run(&args),
             Command::Models(args) => models::run(&args),
             Command::Runtime(args) => runtime::run(&args),
             Command::Keys(args) => keys::run(&args),

@@ -112,7 +112,8 @@ impl Compiler<'_, '_> {
             Meaning::Awake(facts) => Some((facts.name.clone(), true)),
             Meaning::Asleep(model, variable) => {
                 let note = format!("{model} is asleep until {variable} is set");
-                if !self.notes.contains(&note) {
+                // A model with faults of its own is listed as asleep without a variable; its faults are told elsewhere.
+                if !variable.is_empty() && !self.notes.contains(&note) {
                     self.notes.push(note);
                 }
                 Some((model.clone(), false))
