@@ -1,0 +1,19 @@
+//! `POST /v1/completions`, passed through to models that offer it.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{Services, answer, error::ApiError, intake::Intake, preferences};
+use crate::wire::{chat::Extension, text::TextCompletionCall};
+
+/// Answers a text completion request, whole or streamed.
+pub(super) async fn create(
+    services: web::Data<Services>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let intake = Intake::read(&services, &request, payload).await?;
+    let call = TextCompletionCall::parse(intake.body.clone(), &services.wire_limits())?;
+    let context = intake.context(preferences::join(&Extension::default(), request.headers())?);
+    let answer = services.before_end(services.gateway.complete(call, context)).await??;
+    Ok(answer::respond(answer, &services))
+}
