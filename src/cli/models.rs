@@ -3,9 +3,12 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use pointsman::artifacts::{
-    Console, Kind, Package, State, Store,
-    catalogue::{self, DEFAULT_MODEL},
+use pointsman::{
+    artifacts::{
+        Console, Kind, Package, State, Store,
+        catalogue::{self, DEFAULT_MODEL},
+    },
+    config::Environment,
 };
 
 use super::CliResult;
@@ -22,15 +25,15 @@ pub(crate) struct ModelsArgs {
 /// Where fetched files are kept.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// Where models and runtimes are kept
-    #[arg(long, global = true, value_name = "DIR", env = "POINTSMAN_DATA_DIR", default_value = ".pointsman")]
-    data_dir: PathBuf,
+    /// Where models and runtimes are kept [default: POINTSMAN_DATA_DIR, or pointsman in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Place {
     /// Returns the store at this place.
     pub(crate) fn store(&self) -> Store {
-        Store::new(&self.data_dir)
+        Store::new(self.data_dir.clone().unwrap_or_else(|| Environment::System.data_dir()))
     }
 }
 
