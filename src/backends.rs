@@ -11,6 +11,8 @@ pub mod anthropic;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod http;
+#[cfg(feature = "local")]
+pub mod mistralrs;
 pub mod openai;
 mod pace;
 pub mod scripted;

@@ -1,0 +1,285 @@
+//! One answer, choice after choice: the same parts for streams and whole replies.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    engine::{Engine, EngineError, Running},
+    hook::{Entry, Finish, Making, Step},
+    queue::{Queue, Turn},
+    reply::{Choice, Head},
+    sampler::{Report, Sampler},
+    status::Health,
+    text::Text,
+};
+use crate::{
+    domain::{BackendError, Event, EventStream, ModelCall, Tokens, Usage, WholeReply},
+    error::Code,
+};
+
+/// What an answer is made of, in order.
+#[derive(Debug)]
+enum Part {
+    Role,
+    Text(String, Option<Entry>),
+    Finish(Finish),
+    Usage(Usage),
+}
+
+/// What answers share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) queue: Arc<Queue>,
+    pub(super) health: Arc<Health>,
+}
+
+/// A running answer. Dropping it ends the sequence at its next token and gives the turn back.
+pub(super) struct Answer {
+    engine: Arc<Engine>,
+    call: ModelCall,
+    shared: Shared,
+    turn: Option<Turn>,
+    head: Head,
+    started: Instant,
+    running: Option<Running>,
+    choice: u32,
+    next: Vec<Part>,
+    usage: Usage,
+}
+
+impl Answer {
+    /// Starts an answer and waits until its prompt is read.
+    ///
+    /// # Errors
+    /// The model refused the request, failed or was silent for too long.
+    pub(super) async fn begin(
+        engine: Arc<Engine>,
+        call: ModelCall,
+        shared: Shared,
+        turn: Turn,
+        head: Head,
+    ) -> Result<Self, BackendError> {
+        let started = Instant::now();
+        let (running, choice, next, usage) = (None, 0, Vec::new(), Usage::default());
+        let turn = Some(turn);
+        let mut answer = Self { engine, call, shared, turn, head, started, running, choice, next, usage };
+        answer.begin_choice().await?;
+        Ok(answer)
+    }
+
+    /// Returns the rest as a stream.
+    pub(super) fn into_stream(self) -> EventStream {
+        Box::pin(stream::unfold(Some(self), |answer| async move {
+            let mut answer = answer?;
+            match answer.next_event().await {
+                Ok(event) => event.map(|event| (Ok(event), Some(answer))),
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+
+    /// Returns the rest as a whole.
+    ///
+    /// # Errors
+    /// The model failed or was silent for too long.
+    pub(super) async fn into_whole(mut self) -> Result<WholeReply, BackendError> {
+        let mut choices = Vec::new();
+        while let Some((_, part)) = self.next_part().await? {
+            match part {
+                Part::Role => choices.push(self.empty_choice()),
+                Part::Usage(_) => {}
+                Part::Text(..) | Part::Finish(_) => {
+                    if let Some(choice) = choices.last_mut() {
+                        choice.take(part);
+                    }
+                }
+            }
+        }
+        Ok(self.head.whole(&choices, self.usage))
+    }
+
+    fn empty_choice(&self) -> Choice {
+        Choice { entries: self.call.chat.wants_logprobs.then(Vec::new), ..Choice::default() }
+    }
+
+    async fn next_event(&mut self) -> Result<Option<Event>, BackendError> {
+        let Some((index, part)) = self.next_part().await? else { return Ok(None) };
+        Ok(Some(match part {
+            Part::Role => self.head.role(index),
+            Part::Text(text, entry) => self.head.content(index, &text, entry.as_ref()),
+            Part::Finish(finish) => self.head.finish(index, finish),
+            Part::Usage(usage) => self.head.usage(usage),
+        }))
+    }
+
+    /// Returns the next part and the choice it belongs to; `None` after the usage.
+    async fn next_part(&mut self) -> Result<Option<(u32, Part)>, BackendError> {
+        loop {
+            let choice = self.choice;
+            if let Some(part) = self.next.pop() {
+                if matches!(part, Part::Finish(_)) {
+                    self.choice += 1;
+                }
+                return Ok(Some((choice, part)));
+            }
+            if self.running.is_some() {
+                self.advance().await?;
+            } else if choice < self.call.chat.choices {
+                self.begin_choice().await?;
+            } else if choice == self.call.chat.choices {
+                self.choice += 1;
+                return Ok(Some((choice, Part::Usage(self.usage))));
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes one step of the running choice; parts come to `next` last first.
+    async fn advance(&mut self) -> Result<(), BackendError> {
+        match self.step(Instant::now() + self.call.context.timeouts.idle).await? {
+            Step::Token { text, entry } if !text.is_empty() || entry.is_some() => {
+                self.next.push(Part::Text(text, entry))
+            }
+            Step::Ended { finish, text, tokens } => {
+                self.usage.output += Tokens(tokens);
+                self.running = None;
+                self.next.push(Part::Finish(finish));
+                if !text.is_empty() {
+                    self.next.push(Part::Text(text, None));
+                }
+            }
+            Step::Began { .. } | Step::Token { .. } | Step::BadFormat(_) | Step::Stuck => {}
+        }
+        Ok(())
+    }
+
+    async fn begin_choice(&mut self) -> Result<(), BackendError> {
+        let limit = Instant::now() + self.call.context.timeouts.first_token;
+        let prompt_tokens = loop {
+            let turn = self.take_turn(limit).await?;
+            let starting = self.engine.start(&self.call.chat.messages, self.making(), turn);
+            self.running = Some(starting.await.map_err(|error| self.failed(&error))?);
+            match self.first_step(limit).await? {
+                Some(Step::Began { prompt_tokens }) => break prompt_tokens,
+                // The engine died with the request in its hands, which a restart mends.
+                _ if Instant::now() < limit => {}
+                _ => return Err(self.failed(&EngineError::Died)),
+            }
+        };
+        // Choices share their prompt, which OpenAI counts once.
+        self.usage.input = Tokens(prompt_tokens);
+        self.next.push(Part::Role);
+        Ok(())
+    }
+
+    /// Returns a turn for the next sequence. Between choices the turn is free, so that an answer which nobody reads keeps
+    /// nobody waiting.
+    async fn take_turn(&mut self, limit: Instant) -> Result<Turn, BackendError> {
+        if let Some(turn) = self.turn.take() {
+            return Ok(turn);
+        }
+        let entering = self.shared.queue.enter_again(limit.min(self.call.context.deadline));
+        entering.await.map_err(|_| self.silent())
+    }
+
+    async fn first_step(&mut self, limit: Instant) -> Result<Option<Step>, BackendError> {
+        let Some(running) = &mut self.running else { return Ok(None) };
+        match timeout_at(limit.min(self.call.context.deadline), running.next()).await {
+            Ok(Ok(step)) => Ok(Some(step)),
+            Ok(Err(EngineError::Died)) => Ok(None),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    async fn step(&mut self, limit: Instant) -> Result<Step, BackendError> {
+        let total = self.started + self.call.context.timeouts.total;
+        let limit = limit.min(total).min(self.call.context.deadline);
+        let Some(running) = &mut self.running else { return Err(self.failed(&EngineError::Died)) };
+        match timeout_at(limit, running.next()).await {
+            Ok(step) => step.map_err(|error| self.failed(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    fn making(&self) -> Making {
+        let chat = &self.call.chat;
+        let seed = chat.sampling.seed.map_or(self.call.context.request.seed(), i64::cast_unsigned);
+        let top = if chat.wants_logprobs { chat.top_logprobs.unwrap_or(0) } else { 0 };
+        let report = Report { logprobs: chat.wants_logprobs, top: usize::from(top) };
+        Making {
+            sampler: Sampler::new(&chat.sampling, seed, self.choice, report),
+            text: Text::new(&chat.stop),
+            format: chat.format.clone(),
+            max_tokens: chat.max_tokens,
+            health: Arc::clone(&self.shared.health),
+        }
+    }
+
+    fn silent(&self) -> BackendError {
+        let model = &self.call.context.model;
+        let now = Instant::now();
+        if now >= self.call.context.deadline {
+            let message = format!("Model {model} did not finish before the request's deadline.");
+            return BackendError::new(Code::DeadlineExceeded, message, format!("{model} ran into the deadline"));
+        }
+        if now < self.started + self.call.context.timeouts.total {
+            self.shared.health.went_silent();
+        }
+        let message = format!("Model {model} did not answer in time.");
+        BackendError::new(Code::UpstreamTimeout, message, format!("the engine of {model} made no token in time"))
+    }
+
+    fn failed(&self, error: &EngineError) -> BackendError {
+        let model = &self.call.context.model;
+        let detail = format!("the engine of {model}: {error}");
+        match error {
+            EngineError::TooLong { window } => {
+                let message = format!("The prompt does not fit into the {window} tokens of model {model}; shorten it.");
+                at("messages", BackendError::new(Code::ContextLengthExceeded, message, detail))
+            }
+            EngineError::Rejected(reason) => {
+                let message = format!("Model {model} cannot read these messages: {reason}");
+                at(
+                    "messages",
+                    BackendError::new(Code::UpstreamRejected, message, "the chat template refused".to_owned()),
+                )
+            }
+            EngineError::BadFormat(reason) => {
+                let message = format!("Model {model} cannot keep to this response_format: {reason}");
+                at("response_format", BackendError::new(Code::UpstreamRejected, message, detail))
+            }
+            EngineError::Failed(_) | EngineError::Died => {
+                BackendError::new(Code::UpstreamFailed, format!("Model {model} failed; try again."), detail)
+            }
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.shared.queue.took(self.started.elapsed());
+    }
+}
+
+impl Choice {
+    fn take(&mut self, part: Part) {
+        match part {
+            Part::Text(text, entry) => {
+                self.text.push_str(&text);
+                if let Some(entries) = &mut self.entries {
+                    entries.extend(entry);
+                }
+            }
+            Part::Finish(finish) => self.finish = Some(finish),
+            Part::Role | Part::Usage(_) => {}
+        }
+    }
+}
+
+fn at(param: &str, error: BackendError) -> BackendError {
+    BackendError { param: Some(param.to_owned()), ..error }
+}

@@ -1,0 +1,179 @@
+//! A loaded model, and how a sequence gets into it.
+//!
+//! On a CPU a decode batch of more than one mixes its sequences up, so callers hold a [`Turn`] while theirs runs. The engine's
+//! own answers are never read but for errors; the tokens come from the [`Hook`]. The response channel has room for all of them,
+//! so a slow reader never stops the engine.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use either::Either;
+use indexmap::IndexMap;
+use mistralrs::{Model, NormalRequest, Request, Response, SamplingParams};
+use mistralrs_core::{MessageContent, RequestMessage};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::{Instant, sleep},
+};
+
+use super::{
+    hook::{Hook, Making, Step},
+    queue::Turn,
+    vocabulary::Vocabulary,
+};
+use crate::wire::chat::{Message, Role};
+
+/// Room in a channel besides the tokens: beginning, end, an error.
+const SPARE_ROOM: usize = 16;
+
+/// A dead engine is started again by asking for its sender; sends fail until it listens, about 100 ms later.
+const REVIVAL_LIMIT: Duration = Duration::from_secs(1);
+
+const REVIVAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long an engine that gave up a sequence may take to say why.
+const LAST_WORDS_LIMIT: Duration = Duration::from_millis(500);
+
+/// Why a sequence does not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EngineError {
+    /// The request is not one the model can take.
+    #[error("{0}")]
+    Rejected(String),
+    /// The response format is not one that can be kept.
+    #[error("the response format cannot be kept: {0}")]
+    BadFormat(String),
+    /// The prompt does not fit.
+    #[error("the prompt exceeds the context of {window} tokens")]
+    TooLong {
+        /// The context of the model.
+        window: u64,
+    },
+    /// The engine failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The engine died without a word.
+    #[error("the engine died")]
+    Died,
+}
+
+/// A loaded model.
+pub(super) struct Engine {
+    model: Model,
+    vocabulary: Arc<Vocabulary>,
+    ids: AtomicUsize,
+}
+
+/// A running answer. Dropping it ends the sequence at its next token.
+pub(super) struct Running {
+    steps: mpsc::Receiver<Step>,
+    responses: mpsc::Receiver<Response>,
+    window: u64,
+}
+
+impl Engine {
+    pub(super) fn new(model: Model, vocabulary: Arc<Vocabulary>) -> Self {
+        // 0 is what the engine calls its own trial runs.
+        Self { model, vocabulary, ids: AtomicUsize::new(1) }
+    }
+
+    /// Starts an answer to `messages`.
+    ///
+    /// # Errors
+    /// The engine is dead and did not come back.
+    ///
+    /// # Cancel safety
+    /// Dropping the future starts nothing, or a sequence that ends at its first token.
+    pub(super) async fn start(&self, messages: &[Message], making: Making, turn: Turn) -> Result<Running, EngineError> {
+        let window = self.vocabulary.window();
+        let longest = making.max_tokens.map_or(window, |tokens| tokens.min(window));
+        let room = usize::try_from(longest).unwrap_or(usize::MAX / 4) + SPARE_ROOM;
+        let (step_sender, steps) = mpsc::channel(room);
+        let (response, responses) = mpsc::channel(room);
+        let hook = Hook::new(Arc::clone(&self.vocabulary), making, step_sender, turn);
+        self.send(self.request(messages, room, response, hook)).await?;
+        Ok(Running { steps, responses, window })
+    }
+
+    fn request(&self, messages: &[Message], room: usize, response: mpsc::Sender<Response>, hook: Hook) -> Request {
+        let message = RequestMessage::Chat {
+            messages: messages.iter().map(template_message).collect(),
+            enable_thinking: None,
+            reasoning_effort: None,
+        };
+        // Greedy, because the hook leaves one possible token; the limit is the hook's, this one only a last resort.
+        let sampling = SamplingParams { temperature: Some(0.0), max_len: Some(room), ..SamplingParams::neutral() };
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let mut request = NormalRequest::new_simple(message, sampling, response, id, None, None);
+        request.is_streaming = true;
+        request.logits_processors = Some(vec![Arc::new(hook)]);
+        Request::Normal(Box::new(request))
+    }
+
+    async fn send(&self, mut request: Request) -> Result<(), EngineError> {
+        let give_up = Instant::now() + REVIVAL_LIMIT;
+        loop {
+            let sender = self.model.inner().get_sender(None).map_err(|error| EngineError::Failed(error.to_string()))?;
+            request = match sender.try_send(request) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Closed(request) | TrySendError::Full(request)) => request,
+            };
+            if Instant::now() >= give_up {
+                return Err(EngineError::Died);
+            }
+            sleep(REVIVAL_PAUSE).await;
+        }
+    }
+}
+
+impl Running {
+    /// Waits for the next step; after [`Step::Ended`] there is none.
+    ///
+    /// # Errors
+    /// The engine gave the sequence up.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Step, EngineError> {
+        match self.steps.recv().await {
+            Some(Step::BadFormat(reason)) => Err(EngineError::BadFormat(reason)),
+            Some(Step::Stuck) => Err(EngineError::Failed("no token is possible".to_owned())),
+            Some(step) => Ok(step),
+            None => Err(self.last_words().await),
+        }
+    }
+
+    async fn last_words(&mut self) -> EngineError {
+        let give_up = Instant::now() + LAST_WORDS_LIMIT;
+        while let Ok(Some(response)) = tokio::time::timeout_at(give_up, self.responses.recv()).await {
+            match response {
+                Response::ValidationError(error) if error.to_string().contains("sequence length") => {
+                    return EngineError::TooLong { window: self.window };
+                }
+                Response::ValidationError(error) => return EngineError::Rejected(error.to_string()),
+                Response::InternalError(error) => return EngineError::Failed(error.to_string()),
+                Response::ModelError(error, _) | Response::CompletionModelError(error, _) => {
+                    return EngineError::Failed(error);
+                }
+                _ => {}
+            }
+        }
+        EngineError::Died
+    }
+}
+
+fn template_message(message: &Message) -> IndexMap<String, MessageContent> {
+    let role = match message.role {
+        Role::System | Role::Developer => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    let text = |text: &str| Either::Left(text.to_owned());
+    IndexMap::from([("role".to_owned(), text(role)), ("content".to_owned(), text(&message.text))])
+}

@@ -1,0 +1,81 @@
+//! What the tokens of a model mean.
+
+use std::sync::Arc;
+
+use mistralrs_core::llguidance::{Matcher, ParserFactory, api::TopLevelGrammar, toktrie::SimpleVob};
+
+use crate::wire::chat::ResponseFormat;
+
+/// A model's tokens, its end tokens and the length of its context.
+pub(super) struct Vocabulary {
+    parsers: Arc<ParserFactory>,
+    ends: Vec<u32>,
+    end: u32,
+    window: u64,
+}
+
+impl Vocabulary {
+    /// Returns the vocabulary; `None` when the model has no end token, without which no answer could be ended.
+    pub(super) fn new(parsers: Arc<ParserFactory>, ends: Vec<u32>, window: u64) -> Option<Self> {
+        let end = *ends.first()?;
+        Some(Self { parsers, ends, end, window })
+    }
+
+    /// Returns the bytes that a token adds to the text; none for special tokens.
+    pub(super) fn bytes(&self, token: u32) -> Vec<u8> {
+        self.parsers.tok_env().tok_trie().decode_ext(&[token], false)
+    }
+
+    /// Returns the bytes by which a token is named, special ones too.
+    pub(super) fn spelling(&self, token: u32) -> Vec<u8> {
+        self.parsers.tok_env().tok_trie().decode_ext(&[token], true)
+    }
+
+    /// Returns whether a token ends an answer.
+    pub(super) fn is_end(&self, token: u32) -> bool {
+        self.ends.contains(&token)
+    }
+
+    /// Returns the token that ends an answer.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Returns the longest prompt plus answer, in tokens.
+    pub(super) fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Returns the grammar of a response format; `None` for free text.
+    ///
+    /// # Errors
+    /// The schema is not one that can be kept; the text says why.
+    pub(super) fn grammar(&self, format: &ResponseFormat) -> Result<Option<Grammar>, String> {
+        let schema = match format {
+            ResponseFormat::Text => return Ok(None),
+            ResponseFormat::JsonObject => serde_json::json!({ "type": "object" }),
+            ResponseFormat::JsonSchema(schema) => serde_json::from_str(schema).map_err(|error| error.to_string())?,
+        };
+        let parser = self.parsers.create_parser(TopLevelGrammar::from_json_schema(schema));
+        let matcher = Matcher::new(parser);
+        match matcher.get_error() {
+            Some(error) => Err(error),
+            None => Ok(Some(Grammar(matcher))),
+        }
+    }
+}
+
+/// What an answer must look like, token by token.
+pub(super) struct Grammar(Matcher);
+
+impl Grammar {
+    /// Returns the tokens that may come next; `None` when the grammar is broken.
+    pub(super) fn mask(&mut self) -> Option<SimpleVob> {
+        self.0.compute_mask_or_eos().ok()
+    }
+
+    /// Takes a token; returns whether the text is complete and cannot go on.
+    pub(super) fn accept(&mut self, token: u32) -> bool {
+        self.0.consume_token(token).is_err() || self.0.is_stopped()
+    }
+}
