@@ -158,6 +158,7 @@ models:
   - { name: auto, simulated: {} }
   - { name: big, simulated: {}, max_output: 9000 }
   - { name: weights, local: { path: a, catalogue: b } }
+  - { name: odd, upstream: even, local: { path: a, file: b } }
 aliases: { big: auto, fast: 'auto:chaep' }
 catch_all: bgi
 default_policy: nothing
@@ -181,40 +182,48 @@ admin: { token: '${NOT_SET}' }
         |                      ^^^^^
       help: give exactly one of "catalogue", "path" and "hugging_face"
 
-    p.yaml:5:17: aliases.big: "big" is already the name of a model
-      5 | aliases: { big: auto, fast: 'auto:chaep' }
+    p.yaml:5:28: models[3].upstream: only a provider's model has another name there
+      5 |   - { name: odd, upstream: even, local: { path: a, file: b } }
+        |                            ^^^^
+
+    p.yaml:5:58: models[3].local.file: "file" needs "hugging_face"
+      5 |   - { name: odd, upstream: even, local: { path: a, file: b } }
+        |                                                          ^
+
+    p.yaml:6:17: aliases.big: "big" is already the name of a model
+      6 | aliases: { big: auto, fast: 'auto:chaep' }
         |                 ^^^^
 
-    p.yaml:5:29: aliases.fast: unknown policy "chaep"
-      5 | aliases: { big: auto, fast: 'auto:chaep' }
+    p.yaml:6:29: aliases.fast: unknown policy "chaep"
+      6 | aliases: { big: auto, fast: 'auto:chaep' }
         |                             ^^^^^^^^^^^^
       help: did you mean "cheap"?
 
-    p.yaml:6:12: catch_all: unknown model "bgi"
-      6 | catch_all: bgi
+    p.yaml:7:12: catch_all: unknown model "bgi"
+      7 | catch_all: bgi
         |            ^^^
-      help: known: auto, big, weights
+      help: known: auto, big, odd, weights
 
-    p.yaml:7:17: default_policy: unknown policy "nothing"
-      7 | default_policy: nothing
+    p.yaml:8:17: default_policy: unknown policy "nothing"
+      8 | default_policy: nothing
         |                 ^^^^^^^
       help: known: ab, best, cheap, default, local
 
-    p.yaml:8:25: accounting.baseline: unknown model "none"
-      8 | accounting: { baseline: none }
+    p.yaml:9:25: accounting.baseline: unknown model "none"
+      9 | accounting: { baseline: none }
         |                         ^^^^
-      help: known: auto, big, weights
+      help: known: auto, big, odd, weights
 
-    p.yaml:9:19: telemetry.log: not a log filter: invalid filter directive
-      9 | telemetry: { log: '=,=' }
-        |                   ^^^^^
+    p.yaml:10:19: telemetry.log: not a log filter: invalid filter directive
+      10 | telemetry: { log: '=,=' }
+         |                   ^^^^^
 
-    p.yaml:10:24: resilience.backoff: the first pause is longer than resilience.backoff_max
-      10 | resilience: { backoff: 10s, backoff_max: 1s }
+    p.yaml:11:24: resilience.backoff: the first pause is longer than resilience.backoff_max
+      11 | resilience: { backoff: 10s, backoff_max: 1s }
          |                        ^^^
 
-    p.yaml:11:17: admin.token: the environment variable NOT_SET is not set
-      11 | admin: { token: '${NOT_SET}' }
+    p.yaml:12:17: admin.token: the environment variable NOT_SET is not set
+      12 | admin: { token: '${NOT_SET}' }
          |                 ^^^^^^^^^^^^
       help: set it, or write "${NAME:-default}"
     "#);

@@ -100,6 +100,9 @@ impl Compiler<'_, '_> {
             self.report.add_with_help(at, format!("the model \"{}\" is reached in {count} ways", model.name), help);
             return Way::Refused;
         }
+        if model.upstream.is_some() && model.provider.is_none() {
+            self.report.add(&at.key("upstream"), "only a provider's model has another name there");
+        }
         if let Some(provider) = &model.provider {
             return self.remote(model, provider, at);
         }
@@ -157,6 +160,11 @@ impl Compiler<'_, '_> {
     }
 
     fn local(&mut self, local: &LocalDocument, at: &Path) -> Option<LocalSettings> {
+        for (key, is_given) in [("revision", local.revision.is_some()), ("file", local.file.is_some())] {
+            if is_given && local.hugging_face.is_none() {
+                self.report.add(&at.key(key), format!("\"{key}\" needs \"hugging_face\""));
+            }
+        }
         let weights = match (&local.catalogue, &local.path, &local.hugging_face) {
             (Some(name), None, None) => WeightSource::Catalogue(name.clone()),
             (None, Some(path), None) => WeightSource::Path(self.place(path)),
