@@ -4,6 +4,10 @@
 //! runtime; [`Http::shared`] keeps one client on a runtime of its own and hands the chunks over through a bounded channel.
 //! Callers cannot tell which: they send a request and read chunks, and dropping either cancels the call upstream.
 //!
+//! Per worker is the default: it was never slower. `benches/outbound.rs`, two workers of 16 connections on two busy cores, medians
+//! over 21 pairs of rounds, four runs: 1.01 to 1.48 times the shared mode's rate for whole answers (37 000 against 24 000 calls a
+//! second in the quietest run), 1.00 to 1.15 times for streams of 40 chunks.
+//!
 //! No client follows redirects, reads proxies from the environment or retries: where a request goes, and how often, is said by
 //! the plan alone.
 
