@@ -151,9 +151,7 @@ fn a_missing_key_and_a_key_given_twice_are_told() {
     "#);
 }
 
-#[test]
-fn references_that_lead_nowhere_are_told() {
-    let text = "\
+const DANGLING: &str = "\
 models:
   - { name: auto, simulated: {} }
   - { name: big, simulated: {}, max_output: 9000 }
@@ -168,7 +166,9 @@ resilience: { backoff: 10s, backoff_max: 1s }
 admin: { token: '${NOT_SET}' }
 ";
 
-    insta::assert_snapshot!(faults(text), @r#"
+#[test]
+fn references_that_lead_nowhere_are_told() {
+    insta::assert_snapshot!(faults(DANGLING), @r#"
     p.yaml:2:13: models[0].name: "auto" already means a policy
       2 |   - { name: auto, simulated: {} }
         |             ^^^^
