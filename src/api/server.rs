@@ -11,7 +11,10 @@ use actix_web::{
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::{Services, routes, shape};
+use super::{
+    Services, routes,
+    shape::{self, Rules},
+};
 use crate::runtime::{Phase, Stop};
 
 /// How long an idle connection is kept; longer than the 60 seconds that common proxies keep theirs, so that a proxy never
@@ -59,12 +62,13 @@ fn start(
     routes: fn(&mut web::ServiceConfig),
 ) -> io::Result<(Server, SocketAddr)> {
     let limit = services.server.drain_timeout + LAST_BYTES;
-    let header_bytes = services.server.limits.header_bytes;
+    let rules = Rules { header_bytes: services.server.limits.header_bytes, stop: services.stop.clone() };
     let services = services.clone();
     let app = move || {
+        let rules = rules.clone();
         App::new()
             .app_data(services.clone())
-            .wrap(from_fn(move |request, next| shape::shape(header_bytes, request, next)))
+            .wrap(from_fn(move |request, next| shape::shape(rules.clone(), request, next)))
             .configure(routes)
             .default_service(web::to(shape::not_found))
     };

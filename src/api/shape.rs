@@ -9,28 +9,39 @@ use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{StatusCode, header::HeaderMap, header::HeaderValue},
+    http::{ConnectionType, StatusCode, header::HeaderMap, header::HeaderValue},
     middleware::Next,
 };
 use futures_util::FutureExt;
 
 use super::{error::ApiError, headers, intake::Arrival};
-use crate::error::Code;
+use crate::{
+    error::Code,
+    runtime::{Phase, Stop},
+};
 
-/// Notes the arrival, calls the handler and gives every error its shape and every response its request id. A request with more
-/// than `header_bytes` of headers does not get in.
+/// What a listener holds every request to.
+#[derive(Clone)]
+pub(super) struct Rules {
+    /// Most bytes of all headers.
+    pub(super) header_bytes: usize,
+    /// Once the program goes down, every response asks its client to connect anew, elsewhere.
+    pub(super) stop: Stop,
+}
+
+/// Notes the arrival, calls the handler and gives every error its shape and every response its request id.
 pub(super) async fn shape<B: MessageBody + 'static>(
-    header_bytes: usize,
+    rules: Rules,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let arrival = Arrival::now();
     request.extensions_mut().insert(arrival);
-    if let Err(error) = check_headers(request.headers(), header_bytes) {
+    if let Err(error) = check_headers(request.headers(), rules.header_bytes) {
         return Ok(request.into_response(error.of_request(arrival.request).error_response()));
     }
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(Ok(response)) => Ok(finished(response, arrival)),
+        Ok(Ok(response)) => Ok(closing(finished(response, arrival), &rules.stop)),
         Ok(Err(error)) => Err(of_status(error.as_response_error().status_code()).of_request(arrival.request).into()),
         Err(_) => {
             tracing::error!(request.id = %arrival.request, "a handler panicked; its caller got an internal error");
@@ -52,6 +63,14 @@ fn finished<B: MessageBody + 'static>(response: ServiceResponse<B>, arrival: Arr
         && let Ok(id) = HeaderValue::from_str(&arrival.request.to_string())
     {
         response.headers_mut().insert(headers::REQUEST_ID, id);
+    }
+    response
+}
+
+/// Asks the client to close the connection when the program goes down.
+fn closing(mut response: ServiceResponse<BoxBody>, stop: &Stop) -> ServiceResponse<BoxBody> {
+    if stop.phase() > Phase::Running {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     response
 }
@@ -109,8 +128,14 @@ mod tests {
     const HEADER_BYTES: usize = 200;
 
     async fn call(request: TestRequest) -> (HttpResponse, Value) {
+        call_in(Phase::Running, request).await
+    }
+
+    async fn call_in(phase: Phase, request: TestRequest) -> (HttpResponse, Value) {
+        let rules = Rules { header_bytes: HEADER_BYTES, stop: Stop::default() };
+        rules.stop.advance(phase);
         let app = App::new()
-            .wrap(from_fn(|request, next| shape(HEADER_BYTES, request, next)))
+            .wrap(from_fn(move |request, next| shape(rules.clone(), request, next)))
             .service(path("/fine", [(Method::GET, web::to(HttpResponse::Ok))]))
             .service(path("/typed", [(Method::POST, web::to(typed))]))
             .service(path("/panic", [(Method::GET, web::to(panicking))]))
@@ -151,6 +176,15 @@ mod tests {
 
         assert_eq!(response.status(), StatusCode::OK);
         assert!(response.headers().contains_key(headers::REQUEST_ID));
+    }
+
+    #[actix_web::test]
+    async fn connections_close_when_the_program_goes_down() {
+        let (running, _) = call_in(Phase::Running, TestRequest::get().uri("/fine")).await;
+        let (draining, _) = call_in(Phase::Draining, TestRequest::get().uri("/fine")).await;
+
+        assert_ne!(running.head().connection_type(), ConnectionType::Close);
+        assert_eq!(draining.head().connection_type(), ConnectionType::Close);
     }
 
     #[actix_web::test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     parse::{Fields, Limits, ParseError, parse_body, parse_stream},
-    raw::{Edit, RawObject},
+    raw::RawObject,
 };
 
 mod extension;
@@ -145,11 +145,6 @@ impl ChatCall {
             extension,
             body,
         })
-    }
-
-    /// Returns the body with `edits` made, for instance another `model`.
-    pub fn body_with(&self, edits: &[Edit<'_>]) -> Bytes {
-        self.body.with(edits)
     }
 }
 

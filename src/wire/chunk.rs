@@ -205,10 +205,7 @@ impl UsageView {
 }
 
 /// Returns a chunk without its `usage`, every other byte as it was.
-///
-/// # Errors
-/// The chunk is not a JSON object.
-pub fn without_usage(data: &Bytes) -> Result<Bytes, RawError> {
+fn without_usage(data: &Bytes) -> Result<Bytes, RawError> {
     // Nearly every provider spells the key plainly, and most chunks of most providers have none.
     if memmem::find(data, b"\"usage\"").is_none() {
         return Ok(data.clone());
@@ -217,10 +214,7 @@ pub fn without_usage(data: &Bytes) -> Result<Bytes, RawError> {
 }
 
 /// Returns a chunk with `usage: null`, every other byte as it was.
-///
-/// # Errors
-/// The chunk is not a JSON object.
-pub fn with_null_usage(data: &Bytes) -> Result<Bytes, RawError> {
+fn with_null_usage(data: &Bytes) -> Result<Bytes, RawError> {
     let object = object(data)?;
     if object.get("usage") == Some("null") {
         return Ok(data.clone());

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    raw::{Edit, RawError, RawObject, quoted},
+    raw::{Edit, RawError, RawObject},
     usage::UsageFields,
 };
 
@@ -50,19 +50,7 @@ impl CompletionFacts {
 /// # Errors
 /// The body is not a JSON object.
 pub fn with_extension(body: &Bytes, extension: &str) -> Result<Bytes, RawError> {
-    splice(body, "pointsman", extension)
-}
-
-/// Returns an answer, whole or chunk, with another `model`.
-///
-/// # Errors
-/// The body is not a JSON object.
-pub fn with_model(body: &Bytes, model: &str) -> Result<Bytes, RawError> {
-    splice(body, "model", &quoted(model))
-}
-
-fn splice(body: &Bytes, name: &str, value: &str) -> Result<Bytes, RawError> {
-    Ok(RawObject::parse(body.clone(), usize::MAX)?.with(&[Edit::Set(name, value)]))
+    Ok(RawObject::parse(body.clone(), usize::MAX)?.with(&[Edit::Set("pointsman", extension)]))
 }
 
 #[cfg(test)]
@@ -84,10 +72,8 @@ mod tests {
     fn only_the_spliced_field_changes() {
         let body = Bytes::from_static(BODY.as_bytes());
 
-        let named = with_model(&body, "b\"c").unwrap();
         let explained = with_extension(&body, r#"{"plan":1}"#).unwrap();
 
-        assert_eq!(named, BODY.replacen(r#""a""#, r#""b\"c""#, 1));
         assert_eq!(explained, BODY.replacen("1.0 }", r#"1.0,"pointsman":{"plan":1} }"#, 1));
     }
 }
