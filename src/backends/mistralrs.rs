@@ -135,7 +135,8 @@ impl Backend for Local {
     }
 
     fn availability(&self) -> Availability {
-        if self.inner.shared.health.is_silent() {
+        // An engine that died in silence gave the turn back, and is started again by the next request.
+        if self.inner.shared.health.is_silent() && !self.inner.shared.queue.is_idle() {
             return Availability::Failed { reason: "its engine makes no tokens".to_owned() };
         }
         self.inner.report.availability()

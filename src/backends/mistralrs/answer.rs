@@ -19,6 +19,9 @@ use crate::{
     error::Code,
 };
 
+/// Restarts of the engine for one choice. A request that kills it twice would kill it again, at everyone's cost.
+const MOST_RESTARTS: u32 = 1;
+
 /// What an answer is made of, in order.
 #[derive(Debug)]
 enum Part {
@@ -158,14 +161,15 @@ impl Answer {
 
     async fn begin_choice(&mut self) -> Result<(), BackendError> {
         let limit = Instant::now() + self.call.context.timeouts.first_token;
+        let mut deaths = 0;
         let prompt_tokens = loop {
             let turn = self.take_turn(limit).await?;
             let starting = self.engine.start(&self.call.chat.messages, self.making(), turn);
             self.running = Some(starting.await.map_err(|error| self.failed(&error))?);
             match self.first_step(limit).await? {
                 Some(Step::Began { prompt_tokens }) => break prompt_tokens,
-                // The engine died with the request in its hands, which a restart mends.
-                _ if Instant::now() < limit => {}
+                // The engine died with the request in its hands, which a restart mends unless the request itself kills it.
+                _ if deaths < MOST_RESTARTS => deaths += 1,
                 _ => return Err(self.failed(&EngineError::Died)),
             }
         };

@@ -100,6 +100,12 @@ impl Engine {
         Ok(Running { steps, responses, window })
     }
 
+    /// Ends the engine's thread, as a panic inside would.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        self.model.inner().get_sender(None).unwrap().try_send(Request::Terminate).unwrap();
+    }
+
     fn request(&self, messages: &[Message], room: usize, response: mpsc::Sender<Response>, hook: Hook) -> Request {
         let message = RequestMessage::Chat {
             messages: messages.iter().map(template_message).collect(),

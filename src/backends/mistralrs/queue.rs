@@ -89,6 +89,11 @@ impl Queue {
         expected.clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
 
+    /// Returns whether nobody has a turn.
+    pub(super) fn is_idle(&self) -> bool {
+        self.turns.available_permits() > 0
+    }
+
     /// Returns how many are waiting.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -268,6 +268,31 @@ async fn a_request_in_the_queue_ends_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn an_engine_that_died_is_started_again() {
+    let local = tiny(4);
+    let body = || json!({ "temperature": 0, "max_tokens": 4 });
+    let before = text(&local, body()).await;
+
+    local.inner.engine.get().unwrap().kill();
+
+    assert_eq!(text(&local, body()).await, before);
+}
+
+#[tokio::test]
+async fn silence_is_counted_and_forgotten_when_the_engine_is_heard_again() {
+    let local = tiny(4);
+    local.settled().await;
+    let mut hasty = call(json!({ "max_tokens": 4 }), false);
+    hasty.context.timeouts.first_token = Duration::ZERO;
+
+    let error = local.chat(hasty).await.unwrap_err();
+
+    assert_eq!((error.code, local.status().stalls), (Code::UpstreamTimeout, 1));
+    assert!(ask(&local, json!({ "max_tokens": 1 })).await.is_ok());
+    assert_eq!(local.availability(), Availability::Ready);
+}
+
+#[tokio::test]
 async fn weights_that_are_not_there_fail_with_the_command_to_run() {
     let dir = tempfile::tempdir().unwrap();
     let weights = WeightSource::Catalogue("smollm2-135m-instruct".to_owned());
