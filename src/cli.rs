@@ -2,9 +2,11 @@
 
 mod check;
 mod completions;
+mod evaluate;
 mod keys;
 mod models;
 mod runtime;
+mod train;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,10 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
     Completions(completions::CompletionsArgs),
+    /// Measure a router on prompts that it did not see
+    Evaluate(evaluate::EvaluateArgs),
+    /// Train a router model from outcomes of models on prompts
+    Train(train::TrainArgs),
 }
 
 impl Cli {
@@ -44,6 +50,8 @@ impl Cli {
             Command::Runtime(args) => runtime::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),
+            Command::Evaluate(args) => evaluate::run(&args),
+            Command::Train(args) => train::run(&args),
         };
         result.unwrap_or_else(|error| report(&*error))
     }

@@ -1,1 +1,96 @@
 //! Router training, calibration, evaluation and ONNX export.
+//!
+//! [`data`] reads outcomes of models on prompts; [`train`] turns them into an artifact by the contract of
+//! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`], [`heads`], [`abilities`], [`lengths`], then
+//! [`graph`] and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
+//!
+//! # Invariants
+//!
+//! - The same data and seed give the same bytes: chance comes from one seed, and sums run in a fixed order on any number of
+//!   threads.
+//! - No weight comes from a set without an open licence, nor from a prompt that any set holds back for validation.
+//! - What is measured was not trained on: an artifact carries the hashes of its prompts, and evaluation leaves those out.
+
+pub mod abilities;
+pub mod card;
+pub mod data;
+pub mod encoder;
+pub mod evaluate;
+pub mod examples;
+pub mod export;
+pub mod graph;
+pub mod heads;
+pub mod lengths;
+pub mod matrix;
+pub mod names;
+pub mod progress;
+pub mod train;
+pub mod vocabulary;
+
+use std::path::PathBuf;
+
+use crate::scoring::LoadError;
+
+pub use self::{
+    data::read_sets,
+    progress::{Progress, Silent},
+    train::{TrainSettings, train},
+};
+
+/// Why training or evaluation ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LearningError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder has no set.
+    #[error("{path} holds no data: expected meta.json and records.jsonl[.zst] in it or in its folders")]
+    NoData {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file is not in the documented format.
+    #[error("{path}, line {line}: {message}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Counted from 1; 0 for the whole file.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Too few prompts or domains.
+    #[error(
+        "{prompts} prompts of {domains} domains are too little to learn from; only sets with an open licence count"
+    )]
+    TooLittle {
+        /// Prompts found.
+        prompts: usize,
+        /// Domains found.
+        domains: usize,
+    },
+    /// The tokenizer was not trained or did not take a text.
+    #[error("the tokenizer failed: {0}")]
+    Tokenizer(String),
+    /// The graph was not written or does not run.
+    #[error("the graph failed: {0}")]
+    Graph(String),
+    /// A file or folder cannot be written.
+    #[error("cannot write {path}")]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The router to evaluate does not load.
+    #[error(transparent)]
+    Router(#[from] LoadError),
+}

@@ -22,6 +22,7 @@ pub mod artifact;
 pub mod constant;
 pub mod folder;
 pub mod load;
+pub mod onnx;
 pub mod profiles;
 pub mod router;
 pub mod session;

@@ -7,12 +7,13 @@ use sha2::{Digest, Sha256};
 
 use super::{
     folder::Folder,
+    onnx,
     profiles::Profiles,
     session::{Outputs, SessionError},
     tokens::{Tokens, TokensError},
 };
 
-/// The one file without a checksum: it holds the others'.
+/// Holds the other files' checksums.
 pub const ROUTER_YAML: &str = "router.yaml";
 /// The graph.
 pub const MODEL_ONNX: &str = "model.onnx";
@@ -24,6 +25,9 @@ pub const PROFILES_JSON: &str = "profiles.json";
 pub const GOLDEN_JSONL: &str = "golden.jsonl";
 /// Hashes of the prompts that it was trained on.
 pub const SEEN_BIN: &str = "seen.bin";
+
+/// What people read; the only file without a checksum besides `router.yaml`.
+pub const CARD_MD: &str = "CARD.md";
 
 /// The layout that this program reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -183,6 +187,7 @@ impl Artifact {
         let document = parse_document(folder, &yaml)?;
         let files = Files { folder, document: &document };
         let onnx = files.checked(MODEL_ONNX)?;
+        onnx::check(&onnx).map_err(|error| malformed(folder, MODEL_ONNX, &error))?;
         let tokens = Tokens::parse(&files.checked(TOKENIZER_JSON)?)
             .map_err(|error: TokensError| malformed(folder, TOKENIZER_JSON, &error))?;
         let profiles = parse_profiles(folder, &document, &files.checked(PROFILES_JSON)?)?;
@@ -330,4 +335,114 @@ fn parse_golden(folder: &Folder, bytes: &[u8]) -> Result<Vec<GoldenLine>, LoadEr
         return Err(malformed(folder, GOLDEN_JSONL, &"it has no line, so nothing would be tested"));
     }
     Ok(golden)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::scoring::folder::DEFAULT_ARTIFACT;
+
+    const FILES: [&str; 6] = [ROUTER_YAML, MODEL_ONNX, TOKENIZER_JSON, PROFILES_JSON, GOLDEN_JSONL, SEEN_BIN];
+
+    fn copy() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in FILES {
+            let bytes = Folder::Embedded(DEFAULT_ARTIFACT).read(file).unwrap();
+            std::fs::write(folder.path().join(file), bytes).unwrap();
+        }
+        folder
+    }
+
+    fn load(folder: &Path) -> Result<Artifact, LoadError> {
+        Artifact::read(&Folder::Disk(folder.to_owned()))
+    }
+
+    /// Writes a changed file and its new checksum.
+    fn replace(folder: &Path, file: &str, bytes: &[u8]) {
+        let yaml = std::fs::read_to_string(folder.join(ROUTER_YAML)).unwrap();
+        let mut document: RouterDocument = serde_saphyr::from_str(&yaml).unwrap();
+        document.sha256.insert(file.to_owned(), sha256(bytes));
+        std::fs::write(folder.join(file), bytes).unwrap();
+        std::fs::write(folder.join(ROUTER_YAML), serde_saphyr::to_string(&document).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn the_shipped_artifact_is_whole_and_its_copy_is_too() {
+        let folder = copy();
+
+        let artifact = load(folder.path()).unwrap();
+
+        assert_eq!(artifact.document.name, DEFAULT_ARTIFACT);
+        assert!(artifact.seen().unwrap().is_sorted());
+    }
+
+    #[test]
+    fn a_half_copied_folder_names_the_missing_file() {
+        for file in [ROUTER_YAML, MODEL_ONNX, TOKENIZER_JSON, PROFILES_JSON, GOLDEN_JSONL] {
+            let folder = copy();
+            std::fs::remove_file(folder.path().join(file)).unwrap();
+
+            let error = load(folder.path()).unwrap_err();
+
+            assert!(matches!(&error, LoadError::Unreadable { file: named, .. } if named == file), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cut_file_does_not_match_its_checksum() {
+        let folder = copy();
+        let bytes = std::fs::read(folder.path().join(MODEL_ONNX)).unwrap();
+        std::fs::write(folder.path().join(MODEL_ONNX), &bytes[..bytes.len() / 2]).unwrap();
+
+        assert!(matches!(load(folder.path()), Err(LoadError::Checksum { .. })));
+    }
+
+    #[test]
+    fn a_weight_that_is_not_a_number_is_found() {
+        let folder = copy();
+        let bytes = std::fs::read(folder.path().join(MODEL_ONNX)).unwrap();
+        let mut model = onnx::check(&bytes).unwrap();
+        let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
+        tensor.raw_data[400..404].copy_from_slice(&f32::NAN.to_le_bytes());
+        replace(folder.path(), MODEL_ONNX, &prost::Message::encode_to_vec(&model));
+
+        let error = load(folder.path()).unwrap_err();
+
+        assert!(error.to_string().contains("not finite"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_malformed() {
+        for file in [MODEL_ONNX, TOKENIZER_JSON, PROFILES_JSON, GOLDEN_JSONL] {
+            let folder = copy();
+            replace(folder.path(), file, b"not what it should be");
+
+            let error = load(folder.path()).unwrap_err();
+
+            assert!(matches!(&error, LoadError::Malformed { file: named, .. } if *named == file), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_profile_of_another_length_is_refused() {
+        let folder = copy();
+        let bytes = std::fs::read(folder.path().join(PROFILES_JSON)).unwrap();
+        let mut profiles: Profiles = serde_json::from_slice(&bytes).unwrap();
+        profiles.profiles[0].vector.pop();
+        replace(folder.path(), PROFILES_JSON, &serde_json::to_vec(&profiles).unwrap());
+
+        assert!(matches!(load(folder.path()), Err(LoadError::Malformed { file: PROFILES_JSON, .. })));
+    }
+
+    #[test]
+    fn another_layout_is_refused_by_its_number() {
+        let folder = copy();
+        let yaml = std::fs::read_to_string(folder.path().join(ROUTER_YAML)).unwrap();
+        let newer = yaml.replace("schema_version: 1", "schema_version: 9");
+        std::fs::write(folder.path().join(ROUTER_YAML), newer).unwrap();
+
+        assert!(matches!(load(folder.path()), Err(LoadError::SchemaVersion { found: 9, .. })));
+    }
 }

@@ -94,3 +94,144 @@ pub fn open(artifact: Artifact, runtime: &Runtime, workers: usize) -> Result<Rou
     }
     Ok(Router::new(artifact, runtime.engine(), pool))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Duration};
+
+    use prost::Message;
+
+    use super::*;
+    use crate::{
+        domain::{PromptView, ScoresUnavailable, Tokens},
+        scoring::{Outputs, onnx},
+    };
+
+    fn artifact() -> Artifact {
+        Artifact::read(&Folder::Embedded(DEFAULT_ARTIFACT)).unwrap()
+    }
+
+    /// Where `pointsman runtime install` puts the library unless it is told otherwise.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test looks for an installed library; the program reads this in config"
+    )]
+    fn installed() -> Library {
+        let home = PathBuf::from(std::env::var("HOME").unwrap());
+        let data_dir = home.join(".local/share/pointsman");
+        let path =
+            find_library(None, &data_dir).expect("this test needs ONNX Runtime: run `pointsman runtime install`");
+        load_library(&path).unwrap()
+    }
+
+    /// What every engine must do: reproduce the golden file, take one token and the longest prompt, refuse other graphs.
+    fn contract(runtime: &Runtime) {
+        let artifact = artifact();
+        let mut session = runtime.sessions(&artifact.onnx, 1).unwrap().remove(0);
+
+        artifact.self_test(|ids| session.run(ids)).unwrap();
+
+        for ids in [vec![0], vec![5; 512]] {
+            let outputs = session.run(&ids).unwrap();
+            let norm: f32 = outputs.embedding.iter().map(|value| value * value).sum();
+            assert!((norm - 1.0).abs() < 1e-4, "embeddings have length 1, this one {norm}");
+        }
+        assert!(runtime.sessions(b"not a graph", 1).is_err());
+        assert!(matches!(runtime.sessions(&without_latent(&artifact), 1), Err(SessionError::MissingNode("latent"))));
+    }
+
+    fn without_latent(artifact: &Artifact) -> Vec<u8> {
+        let mut model = onnx::check(&artifact.onnx).unwrap();
+        let graph = model.graph.as_mut().unwrap();
+        graph.output.retain(|output| output.name != "latent");
+        graph.node.retain(|node| !node.output.contains(&"latent".to_owned()));
+        model.encode_to_vec()
+    }
+
+    #[test]
+    fn rten_keeps_the_contract() {
+        contract(&Runtime::Rten);
+    }
+
+    #[test]
+    fn onnx_runtime_keeps_the_contract() {
+        contract(&Runtime::OnnxRuntime(installed()));
+    }
+
+    #[test]
+    fn a_graph_that_gives_other_numbers_fails_its_self_test() {
+        let artifact = artifact();
+        let widths = artifact.document.outputs;
+        let zeros = |_: &[u32]| {
+            Ok(Outputs {
+                embedding: vec![0.0; widths.embedding],
+                latent: vec![0.0; widths.latent],
+                output_tokens: vec![0.0; 2],
+            })
+        };
+        let short = |_: &[u32]| Ok(Outputs { embedding: vec![], latent: vec![], output_tokens: vec![] });
+
+        assert!(matches!(artifact.self_test(zeros), Err(LoadError::SelfTest { line: 1, .. })));
+        assert!(matches!(artifact.self_test(short), Err(LoadError::SelfTest { line: 1, .. })));
+    }
+
+    fn prompt(text: &str) -> PromptView {
+        PromptView { text: text.into(), input_tokens: Tokens::estimate(text.len()), turns: 1 }
+    }
+
+    #[tokio::test]
+    async fn prompts_of_any_kind_and_size_are_scored() {
+        let router = open(artifact(), &Runtime::Rten, 2).unwrap();
+
+        for text in ["", "What is 2+2?", "\u{0}\u{1}\u{fffd}", "日本語の質問です", &"x".repeat(10_000_000)] {
+            let scores = router.score(&prompt(text), Duration::from_secs(10)).await.unwrap();
+
+            assert!(scores.quality.values().all(|quality| (0.0..=1.0).contains(&quality.mean.value())));
+            assert!(scores.length.median <= scores.length.upper && scores.length.median >= 1.0);
+            assert!(scores.quality.contains_key("gpt-4o-2024-05-13"));
+        }
+    }
+
+    #[tokio::test]
+    async fn scores_that_come_after_the_deadline_are_late() {
+        let router = open(artifact(), &Runtime::Rten, 1).unwrap();
+
+        let outcome = router.score(&prompt("What is 2+2?"), Duration::ZERO).await;
+
+        assert_eq!(outcome.unwrap_err(), ScoresUnavailable::Late);
+    }
+
+    struct Panics;
+
+    impl Session for Panics {
+        fn run(&mut self, _ids: &[u32]) -> Result<Outputs, SessionError> {
+            panic!("as an engine might")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_an_engine_is_a_failure_and_not_the_end() {
+        let router = Router::new(artifact(), Engine::Rten, vec![Box::new(Panics)]);
+
+        for _ in 0..2 {
+            let outcome = router.score(&prompt("What is 2+2?"), Duration::from_secs(1)).await;
+
+            assert_eq!(outcome.unwrap_err(), ScoresUnavailable::Failed);
+        }
+    }
+
+    fn settings(engine: EngineChoice) -> RouterSettings {
+        RouterSettings { path: None, engine, deadline: Duration::from_millis(5), onnxruntime: None }
+    }
+
+    #[test]
+    fn without_a_library_auto_runs_on_rten_and_onnx_runtime_does_not_start() {
+        let empty = tempfile::tempdir().unwrap();
+
+        let auto = load(&settings(EngineChoice::Auto), empty.path(), 1).unwrap();
+        let strict = load(&settings(EngineChoice::OnnxRuntime), empty.path(), 1);
+
+        assert_eq!(auto.engine(), Engine::Rten);
+        assert!(matches!(strict, Err(LoadError::Engine(SessionError::NoLibrary { .. }))));
+    }
+}

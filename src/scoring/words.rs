@@ -78,7 +78,8 @@ impl Words {
         let mut ids = Vec::with_capacity(text.len() / 3);
         let mut word: Vec<u8> = Vec::with_capacity(32);
         for byte in text.bytes() {
-            if byte.is_ascii_whitespace() || byte == b' ' {
+            // Vertical tab and form feed count as control characters.
+            if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 self.end_word(&mut word, &mut ids);
             } else if byte.is_ascii_control() {
                 continue;

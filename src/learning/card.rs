@@ -1,0 +1,65 @@
+//! The card of an artifact: what it is, what it was made of, how good it is. Its figures come from [`evaluate`](super::evaluate).
+
+use super::{
+    data::{HeldBack, Set},
+    evaluate::{SetReport, report::markdown},
+    examples::Examples,
+};
+use crate::scoring::Artifact;
+
+/// Returns the card in Markdown.
+pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport]) -> String {
+    let document = &artifact.document;
+    let examples = Examples::of(sets, &HeldBack::of(sets));
+    let sources: String =
+        examples.sources.iter().map(|(set, licence, count)| format!("| {set} | {count} | {licence} |\n")).collect();
+    let closed: Vec<&str> = sets.iter().filter(|set| !set.is_open()).map(|set| set.meta.name.as_str()).collect();
+    format!(
+        "# {name}\n\n\
+        A static router model: one forward pass gives an embedding ({embedding} numbers), a latent ({latent}: {domains} soft \
+        domains and an ease) and the expected length of the answer. Licence {licence}. It knows {profiles} models.\n\n\
+        ## Data\n\n| set | training prompts | licence |\n|---|---|---|\n{sources}\n\
+        Not trained on for want of an open licence: {closed}. Contaminated records and records without prompt text are left \
+        out. A prompt whose first line any set holds back for validation is held back in all sets; sets without validation \
+        records lend every tenth prompt. `seen.bin` has the hashes of the training prompts' first lines, and \
+        `pointsman evaluate` leaves those prompts out.\n\n\
+        ## Method\n\n\
+        - Tokenizer: WordPiece, {vocabulary} pieces, lower case, each digit and mark alone. Prompts above {max_tokens} tokens \
+        are cut to head and tail (first in bytes: 1,536 on each side).\n\
+        - Token vectors: TF-IDF, truncated SVD (randomised), singular values to the power 0.5; mean weighted by smooth inverse \
+        frequency; length 1. Beside it the shares of digits, marks, operators, brackets, word pieces, single letters, other \
+        scripts and unknown words, and the logarithm of the number of tokens.\n\
+        - Soft domains: multinomial logistic regression on the sets' categories. Ease: ridge regression on how much easier a \
+        prompt was than its domain and its models suggest.\n\
+        - Profiles: logistic regression of each model's scores on the latent, held to the mean over all models as strongly as \
+        20 graded prompts a domain; the latents come from heads fitted without the prompt (five folds), which is what keeps \
+        the probabilities calibrated. No further calibration is applied.\n\
+        - Length: ridge regression of the mean log length; the 90 % quantile by domain; each model's verbosity beside it.\n\
+        - Seed {seed}; the same data and seed give the same bytes on the same machine.\n\n\
+        ## Results\n\n\
+        On held-back prompts, by `pointsman evaluate`; nothing was chosen on them. Intervals: 95 %, bootstrap over prompts, the \
+        same resamples for all lines. A prediction costs a choice by `argmax quality - lambda cost` over a grid of lambda; \
+        the gap is that from the hull of single models (0 %) to the oracle (100 %). Category mean and prompt length are \
+        fitted on the set's training prompts and know the category; the router sees only the text.\n\n\
+        {results}\
+        ## Limits\n\n\
+        - Where a line's interval of the gap reaches 0, the router is no better there than the hull of single models.\n\
+        - It does no better than the mean per category, which needs the category to be known: a plateau of prompt-only routers.\n\
+        - Models that it has no profile for get the mean over the profiles: sets of such models (routerbench_sub) come out \
+        below the hull.\n\
+        - Data are benchmark questions, mostly English and many of them multiple choice; on chat traffic the domains are \
+        guesses and qualities should be taken as priors. It does not yet say when a prompt is far from its data.\n\
+        - Benchmark scores of models of 2023 to 2026 at the settings of their sources, not a verdict on them.\n",
+        name = document.name,
+        embedding = document.outputs.embedding,
+        latent = document.outputs.latent,
+        domains = document.outputs.latent.saturating_sub(1),
+        licence = document.licence,
+        profiles = artifact.profiles.profiles.len(),
+        closed = if closed.is_empty() { "none".to_owned() } else { closed.join(", ") },
+        vocabulary = artifact.tokens.count(),
+        max_tokens = document.max_tokens,
+        seed = document.seed,
+        results = markdown(reports),
+    )
+}

@@ -1,0 +1,260 @@
+//! Outcomes of models on prompts, in the documented format: `meta.json` and `records.jsonl[.zst]` in a folder.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{LearningError, names::public_name};
+use crate::scoring::artifact::prompt_hash;
+
+/// Licences that let weights be derived and shipped; a licence field must begin with one.
+const OPEN_LICENCES: [&str; 5] = ["Apache-2.0", "MIT", "BSD", "CC0", "CC-BY-4.0"];
+
+/// A set without validation records lends every tenth prompt, by hash.
+const HELD_BACK: u64 = 10;
+
+/// `meta.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Meta {
+    /// The set's name.
+    pub name: String,
+    /// Its licence.
+    #[serde(default)]
+    pub license: String,
+    /// Its models, in the order of the arrays of the records.
+    pub models: Vec<ModelMeta>,
+}
+
+/// A model of a set.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ModelMeta {
+    /// The name that the source gives it.
+    pub id: String,
+    /// USD per million prompt tokens.
+    pub in_price: Option<f64>,
+    /// USD per million answer tokens.
+    pub out_price: Option<f64>,
+}
+
+impl ModelMeta {
+    /// Returns its public name, the name of its profile.
+    pub fn name(&self) -> String {
+        public_name(&self.id)
+    }
+}
+
+/// What a record is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// To learn from.
+    Train,
+    /// To choose, calibrate and report.
+    Val,
+    /// To report.
+    Test,
+}
+
+/// One prompt and what became of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Record {
+    /// Benchmark or category.
+    #[serde(default)]
+    pub task: String,
+    /// A finer category.
+    #[serde(default)]
+    pub sub: Option<String>,
+    /// What a router sees.
+    pub prompt: String,
+    /// What it is used for; files of one's own need not say.
+    pub split: Option<Split>,
+    /// Quality in `[0, 1]` by model.
+    pub score: Vec<Option<f64>>,
+    /// Tokens of each answer.
+    #[serde(default)]
+    pub out_tok: Vec<Option<f64>>,
+    /// Tokens of the prompt.
+    #[serde(default)]
+    pub in_tok: Option<f64>,
+    /// USD of each call.
+    #[serde(default)]
+    pub cost: Vec<Option<f64>>,
+    /// Not to be used.
+    #[serde(default)]
+    pub contaminated: bool,
+}
+
+impl Record {
+    /// Returns the finest category.
+    pub fn category(&self) -> &str {
+        self.sub.as_deref().unwrap_or(&self.task)
+    }
+}
+
+/// A set of records.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// Its description.
+    pub meta: Meta,
+    /// Its records.
+    pub records: Vec<Record>,
+}
+
+impl Set {
+    /// Returns whether weights learned from it may be shipped.
+    pub fn is_open(&self) -> bool {
+        OPEN_LICENCES.iter().any(|licence| self.meta.license.starts_with(licence)) && !self.meta.license.contains("NC")
+    }
+}
+
+/// Reads every set of a folder, in the order of their names; a folder with `meta.json`, or a records file beside one, is a
+/// single set. Records without prompt text and contaminated ones are left out.
+///
+/// # Errors
+/// There is no set, or one is malformed.
+pub fn read_sets(path: &Path) -> Result<Vec<Set>, LearningError> {
+    let single = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+    if single.join("meta.json").is_file() {
+        return Ok(vec![read_set(single, path.is_file().then_some(path))?]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|source| unreadable(path, source))?;
+    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.retain(|folder| folder.join("meta.json").is_file());
+    folders.sort();
+    if folders.is_empty() {
+        return Err(LearningError::NoData { path: path.to_owned() });
+    }
+    let sets: Result<Vec<Set>, LearningError> = folders.iter().map(|folder| read_set(folder, None)).collect();
+    Ok(sets?.into_iter().filter(|set| !set.records.is_empty()).collect())
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> LearningError {
+    LearningError::Unreadable { path: path.to_owned(), source }
+}
+
+fn read_set(folder: &Path, records: Option<&Path>) -> Result<Set, LearningError> {
+    let meta_path = folder.join("meta.json");
+    let bytes = std::fs::read(&meta_path).map_err(|source| unreadable(&meta_path, source))?;
+    let meta: Meta = serde_json::from_slice(&bytes).map_err(|error| malformed(&meta_path, 0, &error))?;
+    let packed = folder.join("records.jsonl.zst");
+    let plain = folder.join("records.jsonl");
+    let path = records.map(Path::to_owned).unwrap_or(if packed.is_file() { packed } else { plain });
+    let records = parse_records(&path, &read_text(&path)?, meta.models.len())?;
+    Ok(Set { meta, records })
+}
+
+fn read_text(path: &Path) -> Result<Vec<u8>, LearningError> {
+    let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
+    if path.extension().is_some_and(|extension| extension == "zst") {
+        return zstd::decode_all(bytes.as_slice()).map_err(|source| unreadable(path, source));
+    }
+    Ok(bytes)
+}
+
+fn malformed(path: &Path, line: usize, error: &dyn std::fmt::Display) -> LearningError {
+    LearningError::Malformed { path: path.to_owned(), line, message: error.to_string() }
+}
+
+fn parse_records(path: &Path, text: &[u8], models: usize) -> Result<Vec<Record>, LearningError> {
+    let mut records = Vec::new();
+    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let record = parse_record(line).map_err(|error| malformed(path, index + 1, &error))?;
+        if record.score.len() != models {
+            return Err(malformed(path, index + 1, &format!("{} scores for {models} models", record.score.len())));
+        }
+        if !record.contaminated && !record.prompt.trim().is_empty() {
+            records.push(record);
+        }
+    }
+    Ok(records)
+}
+
+/// Parses a line. Python writes what it does not know as `NaN`, which is not JSON; such a line is read again with `null`.
+fn parse_record(line: &[u8]) -> Result<Record, serde_json::Error> {
+    serde_json::from_slice(line).or_else(|error| {
+        let text = String::from_utf8_lossy(line);
+        let patched = text.replace(",NaN", ",null").replace("[NaN", "[null");
+        if patched == text { Err(error) } else { serde_json::from_str(&patched) }
+    })
+}
+
+/// The hashes of what is held back: validation prompts of every set and, of sets without any, every tenth prompt. A prompt
+/// that one set holds back is held back in all.
+#[derive(Clone, Debug, Default)]
+pub struct HeldBack {
+    hashes: HashSet<u64>,
+}
+
+impl HeldBack {
+    /// Collects them.
+    pub fn of(sets: &[Set]) -> Self {
+        let mut hashes = HashSet::new();
+        for set in sets.iter().filter(|set| set.is_open()) {
+            let has_val = set.records.iter().any(|record| record.split == Some(Split::Val));
+            for record in &set.records {
+                let hash = prompt_hash(&record.prompt);
+                let is_lent = !has_val && hash % HELD_BACK == 0;
+                if is_lent || matches!(record.split, Some(Split::Val | Split::Test)) {
+                    hashes.insert(hash);
+                }
+            }
+        }
+        Self { hashes }
+    }
+
+    /// Returns whether training must not see the prompt.
+    pub fn holds(&self, prompt: &str) -> bool {
+        self.hashes.contains(&prompt_hash(prompt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(licence: &str, prompts: &[(&str, Option<Split>)]) -> Set {
+        let meta = Meta { name: "made-up".to_owned(), license: licence.to_owned(), models: Vec::new() };
+        let record = |(prompt, split): &(&str, Option<Split>)| Record {
+            task: "t".to_owned(),
+            sub: None,
+            prompt: (*prompt).to_owned(),
+            split: *split,
+            score: Vec::new(),
+            out_tok: Vec::new(),
+            in_tok: None,
+            cost: Vec::new(),
+            contaminated: false,
+        };
+        Set { meta, records: prompts.iter().map(record).collect() }
+    }
+
+    #[test]
+    fn a_licence_that_only_mentions_an_open_one_is_not_open() {
+        assert!(set("Apache-2.0 (repo)", &[]).is_open());
+        assert!(!set("no licence file; code MIT", &[]).is_open());
+        assert!(!set("CC-BY-4.0-NC", &[]).is_open());
+        assert!(!set("", &[]).is_open());
+    }
+
+    #[test]
+    fn a_question_held_back_by_one_set_is_held_back_with_other_choices_too() {
+        let sets = [
+            set("MIT", &[("What is it?\nA. x", Some(Split::Val))]),
+            set(
+                "MIT",
+                &[(" what is it?\nB. y", Some(Split::Train)), ("Other", Some(Split::Train)), ("V", Some(Split::Val))],
+            ),
+        ];
+
+        let held_back = HeldBack::of(&sets);
+
+        assert!(held_back.holds(" what is it?\nB. y"));
+        assert!(!held_back.holds("Other"));
+    }
+}
