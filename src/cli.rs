@@ -1,11 +1,14 @@
 //! One file per subcommand: arguments, a call into the library, words for people.
 
+mod banner;
 mod check;
 mod completions;
 mod evaluate;
 mod keys;
 mod models;
+mod route;
 mod runtime;
+mod serve;
 mod train;
 
 use std::process::ExitCode;
@@ -25,6 +28,12 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the OpenAI API
+    Serve(serve::ServeArgs),
+    /// Show what would be done with a prompt, and why; nothing is called
+    Route(route::RouteArgs),
+    /// Serve a scene of three simulated models with prices; needs neither keys nor weights
+    Demo(serve::DemoArgs),
     /// Check configuration and policies, and tell every fault at once
     Check(check::CheckArgs),
     /// Fetch, list, verify and remove the weights of local models
@@ -45,6 +54,9 @@ impl Cli {
     /// Runs the subcommand.
     pub(crate) fn run(self) -> ExitCode {
         let result = match self.command {
+            Command::Serve(args) => serve::run(&args),
+            Command::Route(args) => route::run(&args),
+            Command::Demo(args) => serve::demo(&args),
             Command::Check(args) => check::run(&args),
             Command::Models(args) => models::run(&args),
             Command::Runtime(args) => runtime::run(&args),

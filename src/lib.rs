@@ -31,6 +31,7 @@
 pub mod accounting;
 pub mod admission;
 pub mod api;
+pub mod app;
 pub mod artifacts;
 pub mod backends;
 pub mod cache;

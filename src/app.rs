@@ -1,0 +1,152 @@
+//! The composition root: the one room that names concrete types, and the order in which they start and stop.
+//!
+//! ```text
+//! start   keys -> ledger -> router model -> models (load in the background) -> policies -> gateway -> listeners
+//! stop    signal -> draining (readiness 503, new requests still served) -> no new connections -> ending (streams that still
+//!         run get an error event) -> listeners closed -> ledger flushed
+//! ```
+//!
+//! A second part of the program uses the same root without listeners: `pointsman route` composes a gateway whose models count
+//! as ready and are never called.
+
+mod error;
+mod gauges;
+mod lifecycle;
+mod local;
+mod models;
+mod offline;
+mod parts;
+mod router_model;
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+pub use self::{
+    error::AppError,
+    lifecycle::{Started, serve},
+};
+use crate::{
+    accounting::Ledger,
+    admission::KeyStore,
+    backends::http::Http,
+    cache::CacheStore,
+    config::Config,
+    domain::Availability,
+    execute::{Executor, Models},
+    gateway::{Gateway, Parts},
+    policy::Policies,
+    runtime::{SharedClock, Stop, SystemClock, Tasks},
+    telemetry::Telemetry,
+};
+
+/// Everything that runs, put together.
+pub struct App {
+    config: Config,
+    gateway: Arc<Gateway>,
+    keys: Arc<KeyStore>,
+    policies: Arc<Policies>,
+    telemetry: Arc<Telemetry>,
+    ledger: Option<Arc<Ledger>>,
+    models: Arc<Models>,
+    cache: Arc<dyn CacheStore>,
+    stop: Stop,
+    tasks: Tasks,
+    // Dropped last: connections live on it.
+    _outbound: Option<tokio::runtime::Runtime>,
+}
+
+/// Whether models are really reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Models load and are called, requests are booked.
+    Live,
+    /// Decisions are explained; nothing is called and nothing is booked.
+    Explaining,
+}
+
+impl App {
+    /// Puts everything together; local models begin to load.
+    ///
+    /// # Errors
+    /// Something that the configuration asks for cannot be had.
+    pub fn compose(config: Config, mode: Mode) -> Result<Self, AppError> {
+        let clock: SharedClock = Arc::new(SystemClock::default());
+        let (stop, tasks) = (Stop::default(), Tasks::default());
+        let telemetry = Arc::new(Telemetry::new(&config)?);
+        let keys = Arc::new(KeyStore::open(config.keys.file.clone(), config.keys.required, Arc::clone(&clock))?);
+        let ledger = parts::ledger(&config, mode, &clock, &telemetry)?;
+        let scorer = parts::scorer(&config)?;
+        let outbound = parts::outbound(&config)?;
+        let http = match &outbound {
+            Some(runtime) => Http::shared(runtime.handle().clone(), tasks.clone()),
+            None => Http::per_worker(),
+        };
+        let is_live = mode == Mode::Live;
+        let ground = models::Ground { config: &config, http: &http, clock: &clock, scorer: scorer.as_ref(), is_live };
+        let models = Arc::new(ground.models()?);
+        let policies = Arc::new(parts::policies(&config, &clock, &telemetry)?);
+        let cache = parts::cache(&config, &clock);
+        let gateway = Gateway::new(Parts {
+            policies: Arc::clone(&policies),
+            models: Arc::clone(&models),
+            executor: Arc::new(Executor::new(Arc::clone(&models), config.resilience.clone())),
+            scorer,
+            cache: Arc::clone(&cache),
+            admission: Arc::new(parts::admission(&config, &clock, &stop, ledger.as_deref())?),
+            books: Arc::new(parts::books(&config, (&clock, &stop), &telemetry, ledger.as_ref())),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            settings: parts::gateway_settings(&config),
+        });
+        Ok(Self { config, gateway, keys, policies, telemetry, ledger, models, cache, stop, tasks, _outbound: outbound })
+    }
+
+    /// Returns the gateway.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Returns every model with whether it can be asked now.
+    pub fn models(&self) -> impl Iterator<Item = (&str, Availability)> {
+        self.models.iter().map(|model| (model.facts.name.as_str(), model.availability()))
+    }
+
+    /// Returns the models without credentials, with the environment variable that would wake each.
+    pub fn asleep(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.config.asleep.iter().map(|(name, variable)| (name.as_str(), variable.as_str()))
+    }
+
+    /// Returns the router model and the engine that runs it, in words.
+    pub fn router(&self) -> String {
+        let checks = self.gateway.health().checks;
+        checks.into_iter().find(|check| check.name == "router").map(|check| check.detail).unwrap_or_default()
+    }
+
+    /// Returns the policy behind `auto`, in words.
+    pub fn policy(&self) -> String {
+        let policies = self.policies.current();
+        let name = &self.config.default_policy;
+        let version = policies.policies.get(name).map_or(0, |policy| policy.version);
+        let place = self.config.policies_dir.as_ref().map_or("embedded".to_owned(), |dir| dir.display().to_string());
+        format!("{name}, version {version} ({place}; {} policies)", policies.policies.len())
+    }
+
+    /// Returns where the configuration was read from, in words.
+    pub fn source(&self) -> String {
+        self.config.source.as_ref().map_or("embedded defaults".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Returns whether requests need no key.
+    pub fn is_open(&self) -> bool {
+        !self.config.keys.required
+    }
+}
+
+/// Prepares the process before anything else runs: one TLS provider for every client (two are linked), and one core that
+/// number crunching leaves free for serving.
+pub fn prepare_process() {
+    // An error means that it is installed already.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // An error means that the pool is in use already, with its default size.
+    rayon::ThreadPoolBuilder::new().num_threads(cores.saturating_sub(1).max(1)).build_global().ok();
+}

@@ -1,0 +1,121 @@
+//! The parts that need more than one line to build.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{AppError, Mode, models};
+use crate::{
+    accounting::{Bookkeeping, Ledger, LedgerOptions, RecordSink},
+    admission::Admission,
+    cache::{CacheStore, MemoryCache, NoCache},
+    config::{Config, Outbound},
+    domain::{ModelFacts, ModelName},
+    gateway::{Names, Settings},
+    policy::Policies,
+    runtime::{SharedClock, Stop},
+    scoring::{self, Scorer},
+    telemetry::Telemetry,
+};
+
+/// Time for a whole request when neither policy nor model says less: ten minutes, the OpenAI SDKs' own default.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+pub(super) fn ledger(
+    config: &Config,
+    mode: Mode,
+    clock: &SharedClock,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Option<Arc<Ledger>>, AppError> {
+    let (Some(path), Mode::Live) = (&config.accounting.ledger, mode) else { return Ok(None) };
+    let telemetry = Arc::clone(telemetry);
+    let options = LedgerOptions {
+        path: path.clone(),
+        queue: config.accounting.queue,
+        retention: config.accounting.retention,
+        clock: Arc::clone(clock),
+        on_lost: Box::new(move |records| (0..records).for_each(|_| telemetry.ledger_dropped())),
+    };
+    Ok(Some(Arc::new(Ledger::open(options)?)))
+}
+
+pub(super) fn scorer(config: &Config) -> Result<Option<Arc<dyn Scorer>>, AppError> {
+    let Some(settings) = &config.router else { return Ok(None) };
+    Ok(Some(scoring::load(settings, &config.data_dir, config.server.workers)?))
+}
+
+/// Returns the runtime on which outbound calls live, where they do not live on the workers.
+pub(super) fn outbound(config: &Config) -> Result<Option<tokio::runtime::Runtime>, AppError> {
+    if config.server.outbound == Outbound::PerWorker {
+        return Ok(None);
+    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(config.server.workers).thread_name("outbound").enable_all().build();
+    runtime.map(Some).map_err(AppError::Server)
+}
+
+pub(super) fn cache(config: &Config, clock: &SharedClock) -> Arc<dyn CacheStore> {
+    if config.cache.exact_bytes == 0 {
+        return Arc::new(NoCache);
+    }
+    Arc::new(MemoryCache::new(config.cache.exact_bytes, config.cache.entry_bytes, Arc::clone(clock)))
+}
+
+pub(super) fn policies(config: &Config, clock: &SharedClock, telemetry: &Arc<Telemetry>) -> Result<Policies, AppError> {
+    let told = Arc::clone(telemetry);
+    let policies = Policies::of(config, Arc::clone(clock), Box::new(move |_faults| told.reload_failed()))?;
+    telemetry.set_policies(policies.current().policies.keys().cloned());
+    Ok(policies)
+}
+
+/// Returns an admission that knows what every key has spent this month.
+pub(super) fn admission(
+    config: &Config,
+    clock: &SharedClock,
+    stop: &Stop,
+    ledger: Option<&Ledger>,
+) -> Result<Admission, AppError> {
+    let most = NonZeroUsize::new(config.server.max_concurrency).unwrap_or(NonZeroUsize::MIN);
+    let admission = Admission::new(Arc::clone(clock), stop.clone(), most);
+    if let Some(ledger) = ledger {
+        admission.load(ledger.reader()?.spending_since(first_of_month(clock.now()))?);
+    }
+    Ok(admission)
+}
+
+fn first_of_month(now: Timestamp) -> jiff::civil::Date {
+    now.to_zoned(TimeZone::UTC).date().first_of_month()
+}
+
+pub(super) fn books(
+    config: &Config,
+    (clock, stop): (&SharedClock, &Stop),
+    telemetry: &Arc<Telemetry>,
+    ledger: Option<&Arc<Ledger>>,
+) -> Bookkeeping {
+    let mut sinks: Vec<Arc<dyn RecordSink>> = vec![Arc::clone(telemetry) as Arc<dyn RecordSink>];
+    if let Some(ledger) = ledger {
+        sinks.push(Arc::clone(ledger) as Arc<dyn RecordSink>);
+    }
+    let baseline = config.accounting.baseline.as_ref().and_then(|name| facts(config, name));
+    Bookkeeping { clock: Arc::clone(clock), stop: stop.clone(), baseline, sinks }
+}
+
+fn facts(config: &Config, name: &ModelName) -> Option<Arc<ModelFacts>> {
+    config.models.iter().find(|model| model.facts.name == *name).map(|model| Arc::clone(&model.facts))
+}
+
+pub(super) fn gateway_settings(config: &Config) -> Settings {
+    Settings {
+        names: Names {
+            aliases: config.aliases.clone(),
+            catch_all: config.catch_all.clone(),
+            default_policy: config.default_policy.clone(),
+        },
+        owners: config.models.iter().map(|model| (model.facts.name.clone(), models::owner(model))).collect(),
+        score_deadline: config.router.as_ref().map_or(Duration::ZERO, |router| router.deadline),
+        request_timeout: REQUEST_TIMEOUT,
+        head_wait: config.server.heartbeat,
+        cache_entry_bytes: config.cache.entry_bytes,
+    }
+}

@@ -1,0 +1,58 @@
+//! What the program says at start: where it is, how to ask it, what it has.
+
+use std::net::SocketAddr;
+
+use pointsman::{
+    app::{App, Started},
+    domain::Availability,
+};
+
+/// Prints the banner to standard output.
+#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+pub(crate) fn print(app: &App, started: Started) {
+    println!("listening on http://{}", started.public);
+    println!("admin on http://{}", started.admin);
+    println!("\n{}", usage(started.public));
+    println!("models");
+    for line in models(app) {
+        println!("  {line}");
+    }
+    println!("\n{}", facts(app));
+    if app.is_open() {
+        println!("open: no API key is needed; only this machine can reach it. `pointsman keys create` makes a key.");
+    }
+}
+
+fn usage(address: SocketAddr) -> String {
+    format!(
+        r#"ask it
+  curl http://{address}/v1/chat/completions -H 'content-type: application/json' \
+    -d '{{"model": "auto", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+
+  from openai import OpenAI
+  client = OpenAI(base_url="http://{address}/v1", api_key="unused")
+  client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "Hello!"}}])
+"#
+    )
+}
+
+fn models(app: &App) -> Vec<String> {
+    let width = app.models().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let awake = app.models().map(|(name, availability)| format!("{name:width$}  {}", state(&availability)));
+    let asleep = app.asleep().map(|(name, variable)| format!("{name:width$}  asleep: set {variable}"));
+    awake.chain(asleep).collect()
+}
+
+fn state(availability: &Availability) -> String {
+    match availability {
+        Availability::Ready => "ready".to_owned(),
+        Availability::Loading { progress } => format!("loading, {:.0} %", progress.value() * 100.0),
+        Availability::BreakerOpen => "failing".to_owned(),
+        Availability::Failed { reason } => format!("failed: {reason}"),
+    }
+}
+
+fn facts(app: &App) -> String {
+    let lines = [("router", app.router()), ("policy", app.policy()), ("config", app.source())];
+    lines.map(|(name, value)| format!("{name}  {value}")).join("\n")
+}

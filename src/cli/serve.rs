@@ -1,0 +1,49 @@
+//! `pointsman serve` and `pointsman demo`: the gateway.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use pointsman::{
+    app::{self, App, Mode},
+    config::{Config, Embedded, Environment},
+    telemetry::logs,
+};
+
+use super::{CliResult, banner};
+
+/// Arguments of `serve`.
+#[derive(Args)]
+#[command(
+    after_help = "Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads keys and policies again.\n\
+                        Without --config the embedded defaults serve: one local model, and every provider whose key is in \
+                        the environment."
+)]
+pub(crate) struct ServeArgs {
+    /// Configuration file [default: the embedded one]
+    #[arg(long, short, value_name = "FILE", env = "POINTSMAN_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub(crate) struct DemoArgs {}
+
+/// Serves until told to stop.
+pub(crate) fn run(args: &ServeArgs) -> CliResult {
+    serve(Config::load(args.config.as_deref())?)
+}
+
+/// Serves the demo: three simulated models with prices.
+pub(crate) fn demo(_args: &DemoArgs) -> CliResult {
+    serve(Config::embedded(Embedded::Demo, &Environment::System)?)
+}
+
+fn serve(config: Config) -> CliResult {
+    let _logging = logs::start(&config.telemetry)?;
+    app::prepare_process();
+    actix_web::rt::System::new().block_on(async {
+        let app = App::compose(config, Mode::Live)?;
+        app::serve(app, banner::print).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
