@@ -199,7 +199,7 @@ impl HeldBack {
             let has_val = set.records.iter().any(|record| record.split == Some(Split::Val));
             for record in &set.records {
                 let hash = prompt_hash(&record.prompt);
-                let is_lent = !has_val && hash % HELD_BACK == 0;
+                let is_lent = !has_val && hash.is_multiple_of(HELD_BACK);
                 if is_lent || matches!(record.split, Some(Split::Val | Split::Test)) {
                     hashes.insert(hash);
                 }

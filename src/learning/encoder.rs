@@ -105,7 +105,7 @@ fn forms_of(token: &str, is_unknown: bool) -> [f32; 8] {
         is_single && "()[]{}".contains(first),
         token.starts_with("##"),
         is_single && first.is_ascii_alphabetic(),
-        word.chars().any(|letter| !letter.is_ascii()),
+        !word.is_ascii(),
         false,
     ];
     if is_unknown {

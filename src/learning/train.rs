@@ -223,20 +223,20 @@ mod tests {
     fn made_up() -> Vec<Set> {
         let model = |id: &str| ModelMeta { id: id.to_owned(), in_price: Some(1.0), out_price: Some(1.0) };
         let record = |index: usize| {
-            let is_sum = index % 2 == 0;
+            let is_sum = index.is_multiple_of(2);
             let prompt = match is_sum {
                 true => format!("what is the sum of {} and {}, please", index * 7 % 91, index * 3 % 83),
                 false => {
                     format!("which river flows through the old city number {} of the country", index * 11 % 97 + index)
                 }
             };
-            let good = Some(f64::from(u8::from(index % 7 != 0)));
-            let bad = Some(f64::from(u8::from(index % 9 == 0)));
+            let good = Some(f64::from(u8::from(!index.is_multiple_of(7))));
+            let bad = Some(f64::from(u8::from(index.is_multiple_of(9))));
             Record {
                 task: if is_sum { "sums" } else { "cities" }.to_owned(),
                 sub: None,
                 prompt,
-                split: Some(if index % 5 == 0 { Split::Val } else { Split::Train }),
+                split: Some(if index.is_multiple_of(5) { Split::Val } else { Split::Train }),
                 score: if is_sum { vec![good, bad] } else { vec![bad, good] },
                 out_tok: vec![Some(20.0), Some(40.0)],
                 in_tok: Some(10.0),

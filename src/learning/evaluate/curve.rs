@@ -115,12 +115,13 @@ impl Choices {
 fn choose(predictions: &Predictions, outcomes: &Outcomes, lambda: f64) -> Vec<(f64, f64)> {
     let predicted = predictions.quality.iter().zip(&predictions.cost);
     let happened = outcomes.score.iter().zip(&outcomes.cost);
-    let pick = |((quality, expected), (score, cost)): ((&Vec<f64>, &Vec<f64>), (&Vec<f64>, &Vec<f64>))| {
+    let mut choices = Vec::with_capacity(outcomes.prompts());
+    for ((quality, expected), (score, cost)) in predicted.zip(happened) {
         let utility = quality.iter().zip(expected).map(|(quality, cost)| quality - lambda * cost);
         let best = utility.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(model, _)| model);
-        (cost.get(best).copied().unwrap_or(0.0), score.get(best).copied().unwrap_or(0.0))
-    };
-    predicted.zip(happened).map(pick).collect()
+        choices.push((cost.get(best).copied().unwrap_or(0.0), score.get(best).copied().unwrap_or(0.0)));
+    }
+    choices
 }
 
 fn mean_point(choices: &[(f64, f64)], weights: &[f64]) -> (f64, f64) {
