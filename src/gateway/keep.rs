@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
+
 use super::run::Run;
 use crate::{
     cache::{CacheKey, CacheStore, CachedAnswer, is_storable},
@@ -59,6 +61,10 @@ impl Slot {
         }
         let answer = CachedAnswer { reply, model, usage: run.usage(), cost: run.cost() };
         let Self { cache, key, ttl, tasks, .. } = self;
-        tasks.spawn(async move { cache.put(key, Arc::new(answer), ttl).await });
+        let mut put = async move { cache.put(key, Arc::new(answer), ttl).await }.boxed();
+        // Nearly always done at once, so that the same request asked again right away is a hit.
+        if put.as_mut().now_or_never().is_none() {
+            tasks.spawn(put);
+        }
     }
 }
