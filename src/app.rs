@@ -22,7 +22,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 pub use self::{
     error::AppError,
-    lifecycle::{Started, serve},
+    lifecycle::{Started, block_on, serve},
 };
 use crate::{
     accounting::Ledger,

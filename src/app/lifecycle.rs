@@ -23,6 +23,11 @@ pub struct Started {
     pub admin: SocketAddr,
 }
 
+/// Runs `future` to its end on the runtime that the listeners need.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    actix_web::rt::System::new().block_on(future)
+}
+
 /// Serves until a signal says stop; `announce` is called once both listeners are open.
 ///
 /// # Errors

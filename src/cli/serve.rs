@@ -41,7 +41,7 @@ pub(crate) fn demo(_args: &DemoArgs) -> CliResult {
 fn serve(config: Config) -> CliResult {
     let _logging = logs::start(&config.telemetry)?;
     app::prepare_process();
-    actix_web::rt::System::new().block_on(async {
+    app::block_on(async {
         let app = App::compose(config, Mode::Live)?;
         app::serve(app, banner::print).await
     })?;
