@@ -4,9 +4,23 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::unreachable,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and times real programs"
 )]
 
+mod admission;
 mod architecture;
+mod caching;
+mod command_line;
 mod deploy;
+mod errors;
+mod harness;
+mod invariants;
+mod lifecycle;
+mod metrics;
+mod passing_through;
+mod policies;
+mod resilience;
+mod streaming;
