@@ -44,7 +44,7 @@ impl Backend for Scripted {
         let pace = Pace::start(format!("Model {}", context.model), context);
         let script = Script::write(&self.settings.answer, &context.model, &call.chat);
         let created = self.clock.now().as_second();
-        let renderer = Renderer::new(context.request.to_string(), context.model.to_string(), created);
+        let renderer = Renderer::new(format!("chatcmpl-{}", context.request), context.model.to_string(), created);
         if call.is_streaming {
             let telling =
                 Telling { settings: self.settings.clone(), pace, events: renderer.stream(&script).into(), told: 0 };

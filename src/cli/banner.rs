@@ -27,17 +27,19 @@ fn usage(address: SocketAddr) -> String {
     format!(
         r#"ask it
   curl http://{address}/v1/chat/completions -H 'content-type: application/json' \
-    -d '{{"model": "auto", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+    -d '{{"model": "auto", "temperature": 0, "messages": [{{"role": "system", "content": "You are a helpful assistant."}},
+         {{"role": "user", "content": "What is the capital of France?"}}]}}'
 
   from openai import OpenAI
   client = OpenAI(base_url="http://{address}/v1", api_key="unused")
-  client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "Hello!"}}])
+  answer = client.chat.completions.create(model="auto", messages=[{{"role": "user", "content": "Hello!"}}])
 "#
     )
 }
 
 fn models(app: &App) -> Vec<String> {
-    let width = app.models().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let names = app.models().map(|(name, _)| name.len()).chain(app.asleep().map(|(name, _)| name.len()));
+    let width = names.max().unwrap_or(0);
     let awake = app.models().map(|(name, availability)| format!("{name:width$}  {}", state(&availability)));
     let asleep = app.asleep().map(|(name, variable)| format!("{name:width$}  asleep: set {variable}"));
     awake.chain(asleep).collect()

@@ -4,7 +4,11 @@ use super::{
     Gateway,
     answer::{Check, Health},
 };
-use crate::{domain::Availability, execute::Model, runtime::Phase};
+use crate::{
+    domain::{Availability, ModelKind},
+    execute::Model,
+    runtime::Phase,
+};
 
 impl Gateway {
     /// Returns every check. Ready means: not going down, and at least one chat model can be asked.
@@ -18,8 +22,9 @@ impl Gateway {
     }
 
     fn any_model(&self) -> Check {
-        let ready = self.parts.models.iter().filter(|model| model.availability() == Availability::Ready).count();
-        let detail = format!("{ready} of {} models can be asked", self.parts.models.iter().count());
+        let chat = || self.parts.models.iter().filter(|model| model.facts.kind == ModelKind::Chat);
+        let ready = chat().filter(|model| model.availability() == Availability::Ready).count();
+        let detail = format!("{ready} of {} chat models can be asked", chat().count());
         Check { ok: ready > 0, required: true, ..check("models", detail) }
     }
 

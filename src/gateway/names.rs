@@ -120,11 +120,11 @@ impl Resolver<'_> {
             .map(|name| (strsim::jaro_winkler(requested, &name), name))
             .filter(|(similarity, _)| *similarity >= SIMILAR)
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = best.map_or_else(
-            || "GET /v1/models lists what there is".to_owned(),
-            |(_, name)| format!("did you mean '{name}'"),
-        );
-        Failure::new(Code::ModelNotFound, format!("The model '{}' does not exist; {hint}.", shown(requested)))
+        let hint = match best {
+            Some((_, name)) => format!("Did you mean '{name}'?"),
+            None => "GET /v1/models lists what there is.".to_owned(),
+        };
+        Failure::new(Code::ModelNotFound, format!("The model '{}' does not exist. {hint}", shown(requested)))
             .at("model")
     }
 }
