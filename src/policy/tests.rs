@@ -21,8 +21,11 @@ fn environment(variables: &[&str]) -> Environment {
     Environment::Fixed(variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).chain(fixed).collect())
 }
 
+/// The demo's models, with `default` behind `auto`.
 fn demo() -> Catalogue {
-    Catalogue::of(&Config::embedded(Embedded::Demo, &environment(&[])).unwrap())
+    let mut config = Config::embedded(Embedded::Demo, &environment(&[])).unwrap();
+    config.default_policy = name("default");
+    Catalogue::of(&config)
 }
 
 fn clock() -> SharedClock {
