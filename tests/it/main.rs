@@ -22,5 +22,6 @@ mod lifecycle;
 mod metrics;
 mod passing_through;
 mod policies;
+mod readme;
 mod resilience;
 mod streaming;
