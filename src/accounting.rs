@@ -22,12 +22,20 @@ pub use ledger::{Ledger, LedgerError, LedgerOptions, LedgerReader};
 
 /// Takes finished records. Called on the request's own thread: it must not wait.
 pub trait RecordSink: Send + Sync {
+    /// Hears that a record was opened; [`RecordSink::take`] follows exactly once.
+    fn opened(&self) {}
+
     /// Takes one finished record.
     fn take(&self, record: &RequestRecord);
 }
 
 impl RecordSink for Telemetry {
+    fn opened(&self) {
+        self.entered();
+    }
+
     fn take(&self, record: &RequestRecord) {
+        self.left();
         self.tell(record);
     }
 }

@@ -75,6 +75,7 @@ impl App {
         let keys = Arc::new(KeyStore::open(config.keys.file.clone(), config.keys.required, Arc::clone(&clock))?);
         let ledger = parts::ledger(&config, mode, &clock, &telemetry)?;
         let scorer = parts::scorer(&config)?;
+        parts::tell_router(scorer.as_deref(), &telemetry);
         let outbound = parts::outbound(&config)?;
         let http = match &outbound {
             Some(runtime) => Http::shared(runtime.handle().clone(), tasks.clone()),
@@ -94,6 +95,7 @@ impl App {
             admission: Arc::new(parts::admission(&config, &clock, &stop, ledger.as_deref())?),
             books: Arc::new(parts::books(&config, (&clock, &stop), &telemetry, ledger.as_ref())),
             tasks: tasks.clone(),
+            checks: vec![parts::ledger_check(ledger.clone())],
             stop: stop.clone(),
             settings: parts::gateway_settings(&config),
         });

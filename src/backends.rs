@@ -56,6 +56,11 @@ pub trait Backend: Send + Sync {
 
     /// Returns whether the model can be asked now.
     fn availability(&self) -> Availability;
+
+    /// Returns how many requests wait for their turn inside this process; `None` without such a queue.
+    fn waiting(&self) -> Option<usize> {
+        None
+    }
 }
 
 fn unsupported(model: &crate::domain::ModelName, what: &str) -> BackendError {

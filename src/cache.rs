@@ -62,8 +62,8 @@ pub trait CacheStore: Send + Sync {
     /// Removes an answer.
     async fn remove(&self, key: &CacheKey);
 
-    /// Returns the bytes and the entries held; a store may be a moment late with them.
-    fn size(&self) -> (u64, u64);
+    /// Returns the bytes and the entries held.
+    async fn size(&self) -> (u64, u64);
 }
 
 #[cfg(test)]

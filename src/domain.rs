@@ -24,7 +24,7 @@ pub mod scores;
 pub mod spending;
 pub mod tokens;
 
-pub use ask::{Ask, Availability, Candidate, Estimate, RequestFacts};
+pub use ask::{Ask, Availability, Candidate, Estimate, LoadStep, RequestFacts};
 pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
 pub use backend_error::BackendError;
 pub use cache_rule::{CacheControl, CacheRule};

@@ -64,6 +64,8 @@ pub struct Parts {
     pub admission: Arc<Admission>,
     /// Records.
     pub books: Arc<Bookkeeping>,
+    /// Further lines of `/readyz`, for parts that the gateway does not know.
+    pub checks: Vec<CheckUp>,
     /// Background tasks.
     pub tasks: Tasks,
     /// Whether the program is going down.
@@ -71,6 +73,9 @@ pub struct Parts {
     /// Fixed settings.
     pub settings: Settings,
 }
+
+/// Looks at one part of the program for `/readyz`. It must not wait.
+pub type CheckUp = Box<dyn Fn() -> Check + Send + Sync>;
 
 /// What does not change while the program runs.
 #[derive(Clone, Debug)]

@@ -19,7 +19,6 @@ pub mod traces;
 
 pub use labels::Labels;
 pub use metrics::MetricsError;
-pub use state::InFlight;
 
 use crate::{config::Config, domain::RequestRecord};
 

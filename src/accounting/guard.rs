@@ -64,6 +64,7 @@ impl RecordGuard {
     pub fn open(books: Arc<Bookkeeping>, opening: Opening) -> Self {
         let arrived = opening.arrived;
         let record = Box::new(blank(&books, opening));
+        books.sinks.iter().for_each(|sink| sink.opened());
         Self { books, arrived, journal: AttemptJournal::default(), record, is_closed: false }
     }
 

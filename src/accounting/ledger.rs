@@ -14,7 +14,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::Duration,
@@ -108,6 +108,7 @@ pub struct Ledger {
     done: Mutex<Receiver<()>>,
     waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Ledger {
@@ -121,18 +122,27 @@ impl Ledger {
         let (done_sender, done) = sync_channel(1);
         let losses = Arc::new(Losses { count: AtomicU64::new(0), on_lost: options.on_lost });
         let waiting = Arc::new(AtomicUsize::new(0));
+        let is_failing = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             store,
             queue,
             waiting: Arc::clone(&waiting),
             losses: Arc::clone(&losses),
+            is_failing: Arc::clone(&is_failing),
             clock: options.clock,
             retention: options.retention,
             swept: None,
         };
         let run = move || writer.run(&done_sender);
         std::thread::Builder::new().name("ledger".to_owned()).spawn(run).map_err(LedgerError::Thread)?;
-        Ok(Self { path: options.path, inbox: RwLock::new(Some(inbox)), done: Mutex::new(done), waiting, losses })
+        Ok(Self {
+            path: options.path,
+            inbox: RwLock::new(Some(inbox)),
+            done: Mutex::new(done),
+            waiting,
+            losses,
+            is_failing,
+        })
     }
 
     /// Returns a reader of the same file. It sees what has been written, not what still waits.
@@ -151,6 +161,11 @@ impl Ledger {
     /// Returns how many records were lost since the start.
     pub fn lost(&self) -> u64 {
         self.losses.count.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the disk refused what was written last.
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     /// Takes no more records, writes what waits, and returns whether all of it was written within `limit`. Blocks: call it
@@ -194,6 +209,7 @@ struct Writer {
     queue: Receiver<Box<RequestRecord>>,
     waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
+    is_failing: Arc<AtomicBool>,
     clock: SharedClock,
     retention: Duration,
     swept: Option<Duration>,
@@ -222,7 +238,9 @@ impl Writer {
     fn write_batch(&mut self, batch: &[Box<RequestRecord>]) {
         let mut pause = RETRY_PAUSE;
         for left in (0..TRIES).rev() {
-            let Err(error) = self.store.insert(batch) else { return };
+            let written = self.store.insert(batch);
+            self.is_failing.store(written.is_err(), Ordering::Relaxed);
+            let Err(error) = written else { return };
             tracing::error!(error = %error, records = batch.len(), "the ledger could not be written, {left} tries left");
             if left > 0 {
                 std::thread::park_timeout(pause);

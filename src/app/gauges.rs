@@ -12,17 +12,20 @@ pub(super) async fn tell(app: Arc<App>) {
     let mut ticks = tokio::time::interval(PERIOD);
     while app.stop.phase() < Phase::Ending {
         ticks.tick().await;
-        tell_once(&app);
+        tell_once(&app).await;
     }
 }
 
-fn tell_once(app: &App) {
+async fn tell_once(app: &App) {
     for model in app.models.iter() {
         app.telemetry.set_model_state(&model.facts.name, &model.availability());
+        if let Some(waiting) = model.waiting() {
+            app.telemetry.set_queue(&model.facts.name, waiting);
+        }
         app.telemetry.set_breaker(&model.facts.name, model.breaker() != BreakerState::Closed);
     }
     app.telemetry.set_policies(app.policies.current().policies.keys().cloned());
-    let (bytes, entries) = app.cache.size();
+    let (bytes, entries) = app.cache.size().await;
     app.telemetry.set_cache_size(bytes, entries);
     if let Some(ledger) = &app.ledger {
         app.telemetry.set_ledger_waiting(ledger.waiting());

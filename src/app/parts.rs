@@ -11,7 +11,7 @@ use crate::{
     cache::{CacheStore, MemoryCache, NoCache},
     config::{Config, Outbound},
     domain::{ModelFacts, ModelName},
-    gateway::{Names, Settings},
+    gateway::{Check, CheckUp, Names, Settings},
     policy::Policies,
     runtime::{SharedClock, Stop},
     scoring::{self, Scorer},
@@ -39,9 +39,35 @@ pub(super) fn ledger(
     Ok(Some(Arc::new(Ledger::open(options)?)))
 }
 
+/// Returns the ledger's line in `/readyz`. Requests are answered without it too, so it is not required.
+pub(super) fn ledger_check(ledger: Option<Arc<Ledger>>) -> CheckUp {
+    Box::new(move || {
+        let Some(ledger) = &ledger else {
+            return Check::fine("ledger", "off: requests are not recorded".to_owned());
+        };
+        let (waiting, lost) = (ledger.waiting(), ledger.lost());
+        let detail = format!("{waiting} records wait to be written, {lost} lost since the start");
+        if ledger.is_failing() {
+            return Check { ok: false, ..Check::fine("ledger", format!("it cannot be written; {detail}")) };
+        }
+        Check::fine("ledger", detail)
+    })
+}
+
 pub(super) fn scorer(config: &Config) -> Result<Option<Arc<dyn Scorer>>, AppError> {
     let Some(settings) = &config.router else { return Ok(None) };
     Ok(Some(scoring::load(settings, &config.data_dir, config.server.workers)?))
+}
+
+/// Says in the log and in the metrics which router model runs on which engine.
+pub(super) fn tell_router(scorer: Option<&dyn Scorer>, telemetry: &Telemetry) {
+    let Some(scorer) = scorer else {
+        tracing::info!("no router model: policies use their default plans");
+        return telemetry.set_router(None);
+    };
+    let (engine, artifact) = (scorer.engine().name(), scorer.artifact());
+    tracing::info!(router.engine = engine, router.artifact = artifact, "router {artifact} runs on {engine}");
+    telemetry.set_router(Some((engine, artifact)));
 }
 
 /// Returns the runtime on which outbound calls live, where they do not live on the workers.

@@ -141,6 +141,10 @@ impl Backend for Local {
         }
         self.inner.report.availability()
     }
+
+    fn waiting(&self) -> Option<usize> {
+        Some(self.inner.shared.queue.waiting())
+    }
 }
 
 impl Inner {

@@ -20,7 +20,7 @@ impl CacheStore for NoCache {
 
     async fn remove(&self, _key: &CacheKey) {}
 
-    fn size(&self) -> (u64, u64) {
+    async fn size(&self) -> (u64, u64) {
         (0, 0)
     }
 }

@@ -48,7 +48,7 @@ fn models(app: &App) -> Vec<String> {
 fn state(availability: &Availability) -> String {
     match availability {
         Availability::Ready => "ready".to_owned(),
-        Availability::Loading { progress } => format!("loading, {:.0} %", progress.value() * 100.0),
+        Availability::Loading { step, progress } => format!("{}, {:.0} %", step.words(), progress.value() * 100.0),
         Availability::BreakerOpen => "failing".to_owned(),
         Availability::Failed { reason } => format!("failed: {reason}"),
     }

@@ -151,14 +151,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("pointsman.yaml");
         std::fs::create_dir(folder.path().join("policies")).unwrap();
-        std::fs::write(&config, "policies: policies\nmodels: [{ name: a, provider: gone }]\n").unwrap();
+        std::fs::write(
+            &config,
+            "policies: policies\nserver: { listen: nowhere }\nmodels: [{ name: a, provider: gone }]\n",
+        )
+        .unwrap();
         let text = "candidates: [a, b]\nstrategy: { quality_cost: {} }\n";
         std::fs::write(folder.path().join("policies/default.yaml"), text).unwrap();
 
         let findings = findings(Some(&config)).unwrap();
 
         let told: Vec<_> = findings.faults.0.iter().map(|fault| fault.message.as_str()).collect();
-        assert_eq!(told, ["unknown provider \"gone\"", "unknown model \"b\""]);
+        assert_eq!(told, ["\"nowhere\" is not an address", "unknown provider \"gone\"", "unknown model \"b\""]);
         assert!(!findings.ok && findings.notes.is_empty());
     }
 

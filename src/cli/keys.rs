@@ -21,7 +21,7 @@ pub(crate) struct KeysArgs {
     #[command(subcommand)]
     action: Action,
     /// The configuration that names the file of keys; the embedded one if none is given
-    #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_CONFIG")]
+    #[arg(long, short, global = true, value_name = "FILE", env = "POINTSMAN_CONFIG")]
     config: Option<PathBuf>,
     /// The file of keys, instead of the one that the configuration names
     #[arg(long, global = true, value_name = "FILE")]

@@ -26,6 +26,12 @@ pub(crate) struct ServeArgs {
 
 /// Arguments of `demo`.
 #[derive(Args)]
+#[command(
+    after_help = "Ask `model: \"auto\"` easy and hard questions and watch x-pointsman-model, -cost-usd and -cache; ask one twice \
+                        with `temperature: 0`, and it comes from the cache.\nSavings: pointsman_cost_usd_total against \
+                        pointsman_baseline_cost_usd_total (all to simulated/large), and \
+                        pointsman_cache_saved_usd_total, in /metrics of the admin listener."
+)]
 pub(crate) struct DemoArgs {}
 
 /// Serves until told to stop.

@@ -3,7 +3,12 @@
 mod models;
 mod names;
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, thread};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    thread,
+};
 
 use secrecy::SecretString;
 
@@ -37,13 +42,13 @@ impl Compiler<'_, '_> {
         let data_dir = data_dir.unwrap_or_else(|| self.environment.data_dir());
         let (models, asleep) = self.models();
         self.check_names();
-        // Every part is compiled before the first that failed ends the matter, so that all faults are told.
-        let (server, admin, keys) = (self.server(), self.admin(), self.keys(&data_dir));
+        let server = self.server();
+        let (admin, keys) = (self.admin(), self.keys(server.listen.ip().is_loopback(), &data_dir));
         let (default_policy, telemetry, resilience) = (self.default_policy(), self.telemetry(), self.resilience());
         Some(Config {
-            server: server?,
-            admin: admin?,
-            keys: keys?,
+            server,
+            admin,
+            keys,
             models,
             asleep,
             aliases: self.resolved_aliases(),
@@ -71,21 +76,21 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn address(&mut self, text: &str, path: &Path) -> Option<SocketAddr> {
-        if let Ok(address) = SocketAddr::from_str(text) {
-            return Some(address);
-        }
-        let help = "write an IP address and a port, for instance \"127.0.0.1:8080\" or \"[::1]:8080\"";
-        self.report.add_with_help(path, format!("\"{text}\" is not an address"), help);
-        None
+    /// Returns an address; in place of a faulty one, one with which the rest of the document can be checked.
+    fn address(&mut self, text: &str, path: &Path) -> SocketAddr {
+        SocketAddr::from_str(text).unwrap_or_else(|_| {
+            let help = "write an IP address and a port, for instance \"127.0.0.1:8080\" or \"[::1]:8080\"";
+            self.report.add_with_help(path, format!("\"{text}\" is not an address"), help);
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+        })
     }
 
-    fn server(&mut self) -> Option<ServerSettings> {
+    fn server(&mut self) -> ServerSettings {
         let server = &self.document.server;
         let listen = self.address(&server.listen, &Path::root().key("server").key("listen"));
         let limits = &server.limits;
-        Some(ServerSettings {
-            listen: listen?,
+        ServerSettings {
+            listen,
             workers: server.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
             limits: RequestLimits {
                 body_bytes: limits.body.bytes(),
@@ -103,20 +108,19 @@ impl Compiler<'_, '_> {
                 OutboundDocument::PerWorker => Outbound::PerWorker,
                 OutboundDocument::Shared => Outbound::Shared,
             },
-        })
+        }
     }
 
-    fn admin(&mut self) -> Option<AdminSettings> {
+    fn admin(&mut self) -> AdminSettings {
         let at = Path::root().key("admin");
         let admin = &self.document.admin;
         let listen = self.address(&admin.listen, &at.key("listen"));
         let token = admin.token.as_deref().and_then(|text| self.token(text, &at.key("token")));
-        let listen = listen?;
         if !listen.ip().is_loopback() && admin.token.is_none() {
             let help = "set admin.token to \"${POINTSMAN_ADMIN_TOKEN}\", or listen on 127.0.0.1";
             self.report.add_with_help(&at.key("listen"), "the admin API off loopback needs a token", help);
         }
-        Some(AdminSettings { listen, token })
+        AdminSettings { listen, token }
     }
 
     fn token(&mut self, text: &str, path: &Path) -> Option<SecretString> {
@@ -139,9 +143,8 @@ impl Compiler<'_, '_> {
         self.report.add_with_help(path, error.to_string(), help);
     }
 
-    fn keys(&mut self, data_dir: &std::path::Path) -> Option<KeySettings> {
+    fn keys(&mut self, is_loopback: bool, data_dir: &std::path::Path) -> KeySettings {
         let keys = &self.document.keys;
-        let is_loopback = SocketAddr::from_str(&self.document.server.listen).ok()?.ip().is_loopback();
         if keys.required == KeysRequired::Never && !is_loopback {
             let help = "remove keys.required, or listen on 127.0.0.1";
             let at = Path::root().key("keys").key("required");
@@ -153,7 +156,7 @@ impl Compiler<'_, '_> {
             KeysRequired::Always => true,
             KeysRequired::Never => false,
         };
-        Some(KeySettings { file, required })
+        KeySettings { file, required }
     }
 
     fn default_policy(&mut self) -> Option<PolicyName> {

@@ -39,6 +39,8 @@ pub enum Availability {
     Ready,
     /// Not yet: it is loading.
     Loading {
+        /// What is being done.
+        step: LoadStep,
         /// Share done, `[0, 1]`.
         progress: Probability,
     },
@@ -59,6 +61,35 @@ impl Availability {
             Self::Loading { .. } => "loading",
             Self::BreakerOpen => "breaker_open",
             Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// What is done to a model before it can answer, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadStep {
+    /// Its weights are fetched.
+    Fetching,
+    /// They are unpacked and checked.
+    Unpacking,
+    /// They are converted to a format that runs faster here, once.
+    Converting,
+    /// They are read into memory.
+    Reading,
+    /// It makes its first token.
+    WarmingUp,
+}
+
+impl LoadStep {
+    /// Returns the step in words, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Fetching => "fetching its weights",
+            Self::Unpacking => "unpacking its weights",
+            Self::Converting => "converting its weights",
+            Self::Reading => "reading its weights",
+            Self::WarmingUp => "warming up",
         }
     }
 }

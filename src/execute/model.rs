@@ -73,6 +73,11 @@ impl Model {
         }
     }
 
+    /// Returns how many requests wait for it inside this process; `None` where nothing waits here.
+    pub fn waiting(&self) -> Option<usize> {
+        self.backend.waiting()
+    }
+
     /// Returns what its breaker does.
     pub fn breaker(&self) -> BreakerState {
         self.breaker.state()

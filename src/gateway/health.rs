@@ -18,6 +18,7 @@ impl Gateway {
         checks.push(self.router());
         checks.push(self.running());
         checks.push(self.policies());
+        checks.extend(self.parts.checks.iter().map(|check| check()));
         Health { ready: checks.iter().all(|check| check.ok || !check.required), checks }
     }
 
@@ -25,20 +26,20 @@ impl Gateway {
         let chat = || self.parts.models.iter().filter(|model| model.facts.kind == ModelKind::Chat);
         let ready = chat().filter(|model| model.availability() == Availability::Ready).count();
         let detail = format!("{ready} of {} chat models can be asked", chat().count());
-        Check { ok: ready > 0, required: true, ..check("models", detail) }
+        Check { ok: ready > 0, required: true, ..Check::fine("models", detail) }
     }
 
     fn router(&self) -> Check {
         match &self.parts.scorer {
-            Some(scorer) => check("router", format!("{} on {}", scorer.artifact(), scorer.engine().name())),
-            None => check("router", "off: every policy uses its default plan".to_owned()),
+            Some(scorer) => Check::fine("router", format!("{} on {}", scorer.artifact(), scorer.engine().name())),
+            None => Check::fine("router", "off: every policy uses its default plan".to_owned()),
         }
     }
 
     fn running(&self) -> Check {
         let phase = self.parts.stop.phase();
         let detail = if phase == Phase::Running { "serving" } else { "going down: send new requests elsewhere" };
-        Check { ok: phase == Phase::Running, required: true, ..check("running", detail.to_owned()) }
+        Check { ok: phase == Phase::Running, required: true, ..Check::fine("running", detail.to_owned()) }
     }
 
     fn policies(&self) -> Check {
@@ -47,26 +48,29 @@ impl Gateway {
             None => format!("{} policies", self.parts.policies.current().policies.len()),
             Some(fault) => format!("an older version is in use: {fault}"),
         };
-        Check { ok: faults.is_empty(), ..check("policies", detail) }
+        Check { ok: faults.is_empty(), ..Check::fine("policies", detail) }
     }
 }
 
-fn check(name: &str, detail: String) -> Check {
-    Check { name: name.to_owned(), ok: true, required: false, detail, progress: None }
+impl Check {
+    /// Returns a check that is as it should be, and without which the gateway is ready too.
+    pub fn fine(name: &str, detail: String) -> Self {
+        Self { name: name.to_owned(), ok: true, required: false, detail, progress: None }
+    }
 }
 
 fn model_check(model: &Model) -> Check {
     let name = format!("model:{}", model.facts.name);
     match model.availability() {
-        Availability::Ready => check(&name, "ready".to_owned()),
-        Availability::Loading { progress } => Check {
+        Availability::Ready => Check::fine(&name, "ready".to_owned()),
+        Availability::Loading { step, progress } => Check {
             ok: false,
             progress: Some(progress.value()),
-            ..check(&name, format!("loading, {:.0} % done", progress.value() * 100.0))
+            ..Check::fine(&name, format!("{}, {:.0} % done", step.words(), progress.value() * 100.0))
         },
         Availability::BreakerOpen => {
-            Check { ok: false, ..check(&name, "failed too often lately; asked again after a pause".to_owned()) }
+            Check { ok: false, ..Check::fine(&name, "failed too often lately; asked again after a pause".to_owned()) }
         }
-        Availability::Failed { reason } => Check { ok: false, ..check(&name, reason) },
+        Availability::Failed { reason } => Check { ok: false, ..Check::fine(&name, reason) },
     }
 }

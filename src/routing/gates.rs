@@ -184,7 +184,7 @@ fn check_latency(estimate: &Estimate, most: Option<Duration>) -> Result<(), Reje
 fn check_availability(availability: &Availability) -> Result<(), Rejection> {
     match availability {
         Availability::Ready => Ok(()),
-        Availability::Loading { progress } => {
+        Availability::Loading { progress, .. } => {
             let percent = progress.value() * 100.0;
             reject(RejectionCode::ModelLoading, format!("it is loading, {percent:.0} % done"))
         }
@@ -203,7 +203,7 @@ fn reject(code: RejectionCode, message: impl Into<String>) -> Result<(), Rejecti
 mod tests {
     use super::*;
     use crate::{
-        domain::Probability,
+        domain::{LoadStep, Probability},
         error::Code,
         routing::samples::{ask, candidate},
     };
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_loading_model_that_fits_makes_the_caller_come_again() {
         let mut loading = candidate("local");
-        loading.availability = Availability::Loading { progress: Probability::clamped(0.4) };
+        loading.availability = Availability::Loading { step: LoadStep::Reading, progress: Probability::clamped(0.4) };
         let ask = ask(vec![loading]);
 
         let no_route = Constraints::default().sift(&ask).err().unwrap();

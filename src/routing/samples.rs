@@ -6,7 +6,7 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use crate::domain::{
-    Ask, Availability, Candidate, Estimate, Modality, ModelFacts, ModelKind, ModelName, NanoUsd, Preferences,
+    Ask, Availability, Candidate, Estimate, LoadStep, Modality, ModelFacts, ModelKind, ModelName, NanoUsd, Preferences,
     PricePerMillion, Prices, Probability, RequestFacts, Tag, Tokens,
 };
 
@@ -100,7 +100,7 @@ fn any_candidate() -> impl Strategy<Value = Draft> {
         let mut candidate = expected("model", quality, cost * 50_000, latency * 250);
         candidate.availability = match state {
             0 => Availability::BreakerOpen,
-            1 => Availability::Loading { progress: Probability::clamped(0.5) },
+            1 => Availability::Loading { step: LoadStep::Reading, progress: Probability::clamped(0.5) },
             2 => Availability::Failed { reason: "no credentials".into() },
             _ => Availability::Ready,
         };

@@ -10,9 +10,6 @@ use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVe
 #[error("the table of metrics contradicts itself")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// One series of a [`Level`], to be held and moved.
-pub(super) type GaugeSeries = prometheus::Gauge;
-
 /// One row of the table, for documents and their tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {

@@ -1,30 +1,20 @@
 //! What rooms report when it changes, because no record knows it.
 
-use super::{Telemetry, labels::NONE, metrics::GaugeSeries};
+use super::{Telemetry, labels::NONE};
 use crate::domain::{Availability, ModelName, PolicyName};
 
 /// The states of a model as label values.
 const STATES: [&str; 4] = ["ready", "loading", "breaker_open", "failed"];
 
-/// Counts a request as being answered until it is dropped.
-#[derive(Debug)]
-pub struct InFlight {
-    level: GaugeSeries,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.level.dec();
-    }
-}
-
 impl Telemetry {
-    /// Counts one more request that is being answered, until the guard is dropped.
-    #[must_use]
-    pub fn enter(&self) -> InFlight {
-        let level = self.metrics.in_flight.at([]);
-        level.inc();
-        InFlight { level }
+    /// Counts one more request that is being answered.
+    pub fn entered(&self) {
+        self.metrics.in_flight.at([]).inc();
+    }
+
+    /// Counts one request less.
+    pub fn left(&self) {
+        self.metrics.in_flight.at([]).dec();
     }
 
     /// Says once which router model runs on which engine; `None` when requests are routed without scores.
@@ -49,7 +39,7 @@ impl Telemetry {
         let model = self.labels.model(model);
         let (now, loaded) = match availability {
             Availability::Ready => ("ready", 1.0),
-            Availability::Loading { progress } => ("loading", progress.value()),
+            Availability::Loading { progress, .. } => ("loading", progress.value()),
             Availability::BreakerOpen => ("breaker_open", 1.0),
             Availability::Failed { .. } => ("failed", 0.0),
         };
@@ -90,7 +80,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{domain::Probability, telemetry::Labels};
+    use crate::{
+        domain::{LoadStep, Probability},
+        telemetry::Labels,
+    };
 
     fn telemetry() -> (Telemetry, ModelName) {
         let model = ModelName::parse("small").unwrap();
@@ -102,7 +95,8 @@ mod tests {
     fn a_model_is_in_one_state_at_a_time() {
         let (telemetry, model) = telemetry();
 
-        telemetry.set_model_state(&model, &Availability::Loading { progress: Probability::clamped(0.5) });
+        let loading = Availability::Loading { step: LoadStep::Reading, progress: Probability::clamped(0.5) };
+        telemetry.set_model_state(&model, &loading);
         telemetry.set_model_state(&model, &Availability::Ready);
 
         let text = telemetry.render();
@@ -112,15 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_in_flight_until_its_guard_is_dropped() {
+    fn a_request_is_in_flight_until_it_left() {
         let (telemetry, _) = telemetry();
 
-        let first = telemetry.enter();
-        let second = telemetry.enter();
-        drop(first);
+        telemetry.entered();
+        telemetry.entered();
+        telemetry.left();
 
         assert!(telemetry.render().contains("pointsman_requests_in_flight 1"));
-        drop(second);
+        telemetry.left();
         assert!(telemetry.render().contains("pointsman_requests_in_flight 0"));
     }
 }

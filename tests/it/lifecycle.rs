@@ -70,7 +70,7 @@ async fn readiness_lists_a_check_each() {
     assert_eq!(live, 200);
     assert_eq!(ready["ready"], true);
     let checks = ready["checks"].as_array().expect("checks");
-    for name in ["models", "model:small", "router", "policies"] {
+    for name in ["models", "model:small", "router", "ledger", "policies"] {
         assert!(checks.iter().any(|check| check["name"] == name && check["ok"] == true), "{name}: {ready}");
     }
 }

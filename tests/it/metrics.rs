@@ -2,7 +2,10 @@
 
 use std::{io::Write, process::Stdio};
 
-use crate::harness::{Server, Setup, Upstream, chat, streamed, upstream::refuses};
+use crate::harness::{
+    Server, Setup, Step, Upstream, chat, streamed,
+    upstream::{delta, refuses, stream_head},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promtool_has_nothing_to_say() {
@@ -38,4 +41,23 @@ async fn what_a_caller_writes_never_becomes_a_label() {
     server.until_booked(1).await;
 
     assert!(!server.metrics().await.contains("made-up-name"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_follow_what_happens() {
+    let upstream = Upstream::start().await;
+    upstream.plays("upstream-large", vec![stream_head(), delta("Begun"), Step::Stall]);
+    let server = Server::start(Setup::new(&upstream)).await;
+
+    let mut running = server.ask(&streamed("large")).await;
+    running.event().await;
+    let during = server.metric("pointsman_requests_in_flight", &[]).await;
+    drop(running);
+    server.ask(&chat("small")).await.json().await;
+
+    assert_eq!(during, 1.0);
+    server.until_metric("pointsman_requests_in_flight", &[], |requests| requests == 0.0).await;
+    server.until_metric("pointsman_cache_entries", &[], |entries| entries == 1.0).await;
+    server.until_metric("pointsman_cache_bytes", &[], |bytes| bytes > 0.0).await;
+    assert_eq!(server.metric("pointsman_router_info", &[]).await, 1.0);
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::domain::{Availability, Probability};
+use crate::domain::{Availability, LoadStep, Probability};
 
 /// What a local model is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -126,9 +126,11 @@ impl Report {
             // A model that loads at its first request must get one.
             Phase::Asleep | Phase::Ready => Availability::Ready,
             Phase::Failed => Availability::Failed { reason: point.failure.clone().unwrap_or_default() },
-            Phase::Fetching | Phase::Unpacking | Phase::Converting | Phase::Loading | Phase::WarmingUp => {
-                Availability::Loading { progress: point.progress() }
-            }
+            Phase::Fetching => point.loading(LoadStep::Fetching),
+            Phase::Unpacking => point.loading(LoadStep::Unpacking),
+            Phase::Converting => point.loading(LoadStep::Converting),
+            Phase::Loading => point.loading(LoadStep::Reading),
+            Phase::WarmingUp => point.loading(LoadStep::WarmingUp),
         }
     }
 
@@ -146,6 +148,10 @@ impl Report {
 }
 
 impl Point {
+    fn loading(&self, step: LoadStep) -> Availability {
+        Availability::Loading { step, progress: self.progress() }
+    }
+
     fn progress(&self) -> Probability {
         let (begin, end) = self.phase.span();
         let share = if self.total == 0 { 0.0 } else { self.done.min(self.total) as f64 / self.total as f64 };
@@ -193,7 +199,9 @@ mod tests {
             report.enter(phase);
             report.expect(10);
             report.advance(5);
-            let Availability::Loading { progress } = report.availability() else { panic!("not loading in {phase:?}") };
+            let Availability::Loading { progress, .. } = report.availability() else {
+                panic!("not loading in {phase:?}")
+            };
             seen.push(progress.value());
         }
 
