@@ -50,12 +50,14 @@ pub(super) struct Passing {
     ready: VecDeque<Event>,
     bill: Bill,
     stop: Stop,
+    /// Stays set when polling panics, so that a stream which broke is not taken for a caller who left.
+    is_polling: bool,
 }
 
 impl Passing {
     /// Returns the stream; `keep` takes what is stored in the cache at a good end.
     pub(super) fn new(source: Source, run: Run, view: View, (keep, bill, stop): (Option<Keep>, Bill, Stop)) -> Self {
-        Self { source, run: Some(run), view, keep, ready: VecDeque::new(), bill, stop }
+        Self { source, run: Some(run), view, keep, ready: VecDeque::new(), bill, stop, is_polling: false }
     }
 
     fn take(&mut self, event: &Event) -> Result<(), RawError> {
@@ -104,8 +106,10 @@ impl Passing {
         self.close(outcome);
     }
 
+    /// The source goes first: an attempt that this cancels is booked before its request.
     fn close(&mut self, outcome: Outcome) {
         let Some(run) = self.run.take() else { return };
+        self.source = Source::Open(Box::pin(futures_util::stream::empty()));
         self.bill.set(run.cost());
         run.end(outcome);
     }
@@ -126,19 +130,7 @@ impl Passing {
         }
     }
 
-    fn open(&mut self, opened: Opened) -> Result<(), Failure> {
-        if let Some(run) = &mut self.run {
-            run.note_model(&opened.model);
-        }
-        self.source = Source::Open(events(opened.reply)?);
-        Ok(())
-    }
-}
-
-impl Stream for Passing {
-    type Item = Result<Event, BackendError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_shown(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, BackendError>>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(event)));
@@ -158,6 +150,33 @@ impl Stream for Passing {
                 self.fail(Code::UpstreamMalformed);
                 return Poll::Ready(Some(Err(malformed(&error))));
             }
+        }
+    }
+
+    fn open(&mut self, opened: Opened) -> Result<(), Failure> {
+        if let Some(run) = &mut self.run {
+            run.note_model(&opened.model);
+        }
+        self.source = Source::Open(events(opened.reply)?);
+        Ok(())
+    }
+}
+
+impl Stream for Passing {
+    type Item = Result<Event, BackendError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.is_polling = true;
+        let polled = self.poll_shown(context);
+        self.is_polling = false;
+        polled
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if self.is_polling {
+            self.fail(Code::Internal);
         }
     }
 }
@@ -188,3 +207,6 @@ fn malformed(error: &RawError) -> BackendError {
     let message = "The model sent something that is not a completion chunk.";
     BackendError::new(Code::UpstreamMalformed, message, format!("a chunk could not be read: {error}"))
 }
+
+#[cfg(test)]
+mod tests;
