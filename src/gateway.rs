@@ -146,8 +146,13 @@ impl Gateway {
         // What the request may cost is reserved once the decision has made it known; an answer from the cache costs nothing.
         let demand = Demand { tokens: facts.input_tokens, ..Demand::default() };
         let principal = &run.context().principal;
-        let permit = self.parts.admission.admit(principal, target.policy_name(), &target.limits(), demand)?;
-        run.note_permit(permit);
+        match self.parts.admission.admit(principal, target.policy_name(), &target.limits(), demand) {
+            Ok(permit) => run.note_permit(permit),
+            Err(error) => {
+                run.note_rates(*error.rates);
+                return Err(error.into());
+            }
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     accounting::{Bookkeeping, Opening, RecordGuard},
-    admission::Permit,
+    admission::{Permit, RateStatus},
     domain::{
         Ask, AttemptJournal, CacheOutcome, Decision, DecisionId, Endpoint, ModelName, NanoUsd, Outcome,
         ScoresUnavailable, StageTimes, Usage,
@@ -76,8 +76,13 @@ impl Run {
     /// Keeps the permit, which from now on follows what the attempts use up.
     pub(super) fn note_permit(&mut self, mut permit: Permit) {
         permit.follow(self.guard.journal());
-        self.passage.rates = Some(permit.rates());
+        self.note_rates(permit.rates());
         self.permit = Some(permit);
+    }
+
+    /// Notes the key's rates, which a caller who was refused wants to know most.
+    pub(super) fn note_rates(&mut self, rates: RateStatus) {
+        self.passage.rates = Some(rates);
     }
 
     /// Reserves what the decision may cost.
