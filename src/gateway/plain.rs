@@ -11,9 +11,10 @@ use super::{
     stream::Source,
 };
 use crate::{
-    domain::{Endpoint, Leg, Plan, Reply, RequestFacts},
+    domain::{Endpoint, Leg, ModelName, NanoUsd, Plan, Reply, RequestFacts},
     error::Code,
     execute::{Job, Operation},
+    routing::estimate,
     wire::{embeddings::EmbeddingsCall, text::TextCompletionCall},
 };
 
@@ -57,13 +58,21 @@ impl Gateway {
             return Err(Failure::new(Code::InvalidRequest, message).at("model"));
         };
         self.admit(run, &target, facts)?;
+        let upper = self.upper_cost(model, facts);
+        run.reserve(upper)?;
         let plan = Plan::Single { leg: Leg { model: model.clone() }, fallbacks: Vec::new() };
-        let opened = self.parts.executor.run(plan, self.plain_job(run, facts, operation)).await?;
+        let job = Job { upper_costs: vec![(model.clone(), upper)], ..self.plain_job(run, facts, operation) };
+        let opened = self.parts.executor.run(plan, job).await?;
         run.note_model(&opened.model);
         Ok(match opened.reply {
             Reply::Whole(whole) => Body::Whole(whole),
             Reply::Stream(events) => Body::Events(Source::Open(events)),
         })
+    }
+
+    fn upper_cost(&self, model: &ModelName, facts: &RequestFacts) -> NanoUsd {
+        let model = self.parts.models.get(model.as_str());
+        model.map_or(NanoUsd::ZERO, |model| estimate(&model.facts, facts, None, None).cost_upper)
     }
 
     fn plain_job(&self, run: &Run, facts: &RequestFacts, operation: Operation) -> Job {

@@ -1,6 +1,7 @@
 //! Keys may use what they were given and no more.
 
 use pointsman::domain::{KeyLimits, NanoUsd};
+use serde_json::{Value, json};
 
 use crate::harness::{Server, Setup, Step, Upstream, chat, server::lay_out, setup::make_key};
 
@@ -26,6 +27,8 @@ async fn requests_per_minute_are_counted() {
     let refused = ask().await;
 
     assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("x-ratelimit-limit-requests"), "2");
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
     let seconds: f64 = refused.header("retry-after").parse().expect("it says when to come again");
     assert!(seconds > 0.0 && seconds <= 60.0, "{seconds}");
     assert_eq!(refused.json().await["error"]["code"], "rate_limit_exceeded");
@@ -69,6 +72,37 @@ async fn a_spent_budget_refuses_the_next_request() {
     assert_eq!(refused["error"]["code"], "insufficient_quota");
     let spent: u64 = server.until_booked(6).await.iter().map(|record| record.cost_nanos).sum();
     assert!(spent <= 60_000, "{spent} nano-dollars were spent of 60000");
+}
+
+/// A thousand tokens at two dollars per million are 2 000 000 nano-dollars.
+fn dear_completion() -> Value {
+    json!({"model": "small", "prompt": "Hello.", "max_tokens": 1000})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_completion_that_may_cost_more_than_is_left_is_refused() {
+    let upstream = Upstream::start().await;
+    let limits = KeyLimits { daily_budget: Some(NanoUsd(60_000)), ..KeyLimits::default() };
+    let (server, key) = server_with_key(&upstream, limits).await;
+
+    let refused = server.request("POST", "/v1/completions").key(&key).json(&dear_completion()).send().await;
+
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.json().await["error"]["code"], "insufficient_quota");
+    assert_eq!(upstream.journal().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_completion_that_may_cost_more_than_its_caller_pays_is_refused() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream)).await;
+
+    let request = server.request("POST", "/v1/completions").json(&dear_completion());
+    let refused = request.header("x-pointsman-max-cost", 0.001).send().await;
+
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json().await["error"]["code"], "no_route");
+    assert_eq!(upstream.journal().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
