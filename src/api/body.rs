@@ -38,7 +38,7 @@ async fn collect(mut payload: web::Payload, announced: usize, limits: &RequestLi
     let Some(second) = next(&mut payload, limits).await? else {
         return check_size(first.len(), limits).map(|()| first);
     };
-    let mut body = BytesMut::with_capacity(announced.clamp(first.len() + second.len(), TRUSTED_LENGTH));
+    let mut body = BytesMut::with_capacity(announced.min(TRUSTED_LENGTH).max(first.len() + second.len()));
     body.extend_from_slice(&first);
     let mut chunk = Some(second);
     while let Some(more) = chunk {
@@ -115,12 +115,19 @@ mod tests {
     type Chunk = Result<Bytes, PayloadError>;
 
     async fn read_chunks(chunks: impl futures_util::Stream<Item = Chunk> + 'static) -> Result<Bytes, u16> {
+        read_within(limits(), chunks).await
+    }
+
+    async fn read_within(
+        limits: RequestLimits,
+        chunks: impl futures_util::Stream<Item = Chunk> + 'static,
+    ) -> Result<Bytes, u16> {
         let (request, _) = TestRequest::post().to_http_parts();
         let mut payload =
             dev::Payload::from(Box::pin(chunks) as std::pin::Pin<Box<dyn futures_util::Stream<Item = Chunk>>>);
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
 
-        read(&request, payload, &limits()).await.map_err(|error| error.status_code().as_u16())
+        read(&request, payload, &limits).await.map_err(|error| error.status_code().as_u16())
     }
 
     fn chunks(texts: &[&'static str]) -> stream::Iter<std::vec::IntoIter<Chunk>> {
@@ -132,6 +139,16 @@ mod tests {
         assert_eq!(read_chunks(chunks(&[])).await, Ok(Bytes::new()));
         assert_eq!(read_chunks(chunks(&["abc"])).await, Ok(Bytes::from_static(b"abc")));
         assert_eq!(read_chunks(chunks(&["abc", "def", "gh"])).await, Ok(Bytes::from_static(b"abcdefgh")));
+    }
+
+    #[tokio::test]
+    async fn chunks_above_the_memory_that_is_set_aside_are_joined() {
+        let big = Bytes::from(vec![b'x'; TRUSTED_LENGTH]);
+        let limits = RequestLimits { body_bytes: 2 * TRUSTED_LENGTH, ..limits() };
+
+        let body = read_within(limits, stream::iter([Ok(big.clone()), Ok(big)])).await.unwrap();
+
+        assert_eq!(body.len(), 2 * TRUSTED_LENGTH);
     }
 
     #[tokio::test]
