@@ -86,12 +86,17 @@ impl SseBody {
         }
     }
 
-    /// Writes what is due while no event is ready: the last words of a program that ends, or a sign of life.
-    fn write_due(&mut self, context: &mut Context<'_>, out: &mut BytesMut) {
+    /// Writes the last words of a program that ends.
+    fn write_ending(&mut self, context: &mut Context<'_>, out: &mut BytesMut) {
         if self.ending.poll_unpin(context).is_ready() {
             let message = "The gateway is going down; send the request again.";
             self.fail(Code::ShuttingDown, message, out);
-        } else if self.silence.poll_unpin(context).is_ready() {
+        }
+    }
+
+    /// Writes a sign of life when it is due.
+    fn write_heartbeat(&mut self, context: &mut Context<'_>, out: &mut BytesMut) {
+        if self.silence.poll_unpin(context).is_ready() {
             out.extend_from_slice(sse::HEARTBEAT);
         }
     }
@@ -111,9 +116,11 @@ impl Stream for SseBody {
             return Poll::Ready(None);
         }
         let mut out = BytesMut::new();
+        // First, because a stream that always has something ready would never see the end coming.
+        self.write_ending(context, &mut out);
         self.write_ready(context, &mut out);
         if out.is_empty() {
-            self.write_due(context, &mut out);
+            self.write_heartbeat(context, &mut out);
         }
         if out.is_empty() {
             return Poll::Pending;
@@ -203,6 +210,19 @@ mod tests {
 
         let last = next(&mut body).await.unwrap();
         assert!(last.contains("shutting_down") && !last.contains("[DONE]"), "{last}");
+        assert_eq!(next(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn streams_that_never_pause_end_with_the_program_too() {
+        let stop = Stop::default();
+        let endless = stream::repeat(()).map(|()| -> Item { Ok(event("1")) });
+        let mut body = body(endless, &stop);
+        assert!(next(&mut body).await.unwrap().starts_with("data: 1\n\n"));
+
+        stop.advance(Phase::Ending);
+
+        assert!(next(&mut body).await.unwrap().contains("shutting_down"));
         assert_eq!(next(&mut body).await, None);
     }
 
