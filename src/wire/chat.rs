@@ -3,6 +3,8 @@
 //! The fields that the gateway looks at are checked as OpenAI documents them; all others travel on unread. `null` counts as
 //! absent.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -16,8 +18,9 @@ mod messages;
 
 pub use extension::Extension;
 
-/// A chat request: the caller's bytes (without the `pointsman` field), and what the gateway needs to know of them.
-#[derive(Clone, Debug)]
+/// A chat request: the caller's bytes (without the `pointsman` field), and what the gateway needs to know of them. Its `Debug`
+/// tells nothing of what was said.
+#[derive(Clone)]
 pub struct ChatCall {
     /// The body as it came, without the `pointsman` field.
     pub body: RawObject,
@@ -47,6 +50,13 @@ pub struct ChatCall {
     pub format: ResponseFormat,
     /// The `pointsman` field.
     pub extension: Extension,
+}
+
+impl fmt::Debug for ChatCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages = self.messages.len();
+        f.debug_struct("ChatCall").field("body", &self.body).field("messages", &messages).finish_non_exhaustive()
+    }
 }
 
 /// How tokens are drawn; `None` where the request is silent.

@@ -1,5 +1,7 @@
 //! Embeddings requests and answers.
 
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -15,8 +17,8 @@ use super::{
 const MOST_INPUTS: usize = 2048;
 const INPUT: &str = "a string, a list of strings, a list of token ids or a list of such lists";
 
-/// An embeddings request.
-#[derive(Clone, Debug)]
+/// An embeddings request. Its `Debug` tells nothing of the texts.
+#[derive(Clone)]
 pub struct EmbeddingsCall {
     /// The body as it came.
     pub body: RawObject,
@@ -47,6 +49,12 @@ impl EmbeddingsCall {
             dimensions: dimensions.and_then(|dimensions| usize::try_from(dimensions).ok()),
             body,
         })
+    }
+}
+
+impl fmt::Debug for EmbeddingsCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddingsCall").field("body", &self.body).finish_non_exhaustive()
     }
 }
 

@@ -42,14 +42,21 @@ impl Edit<'_> {
     }
 }
 
-/// A JSON object as text, with its top-level fields found.
-#[derive(Clone, Debug)]
+/// A JSON object as text, with its top-level fields found. Its `Debug` tells only its size: bodies hold prompts.
+#[derive(Clone)]
 pub struct RawObject {
     bytes: Bytes,
     fields: Vec<Field>,
 }
 
-#[derive(Clone, Debug)]
+impl fmt::Debug for RawObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, fields) = (self.bytes.len(), self.fields.len());
+        f.debug_struct("RawObject").field("bytes", &bytes).field("fields", &fields).finish()
+    }
+}
+
+#[derive(Clone)]
 struct Field {
     /// The key, escapes resolved.
     name: String,

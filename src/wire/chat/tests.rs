@@ -20,6 +20,19 @@ fn refusal(field: &str) -> (Option<String>, String) {
 }
 
 #[test]
+fn debug_output_tells_nothing_of_what_was_said() {
+    let call = parse(
+        r#"{"model":"canary","messages":[{"role":"user","content":"canary"}],"stop":"canary","user":"canary",
+            "response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"title":"canary"}}}}"#,
+    )
+    .unwrap();
+
+    let shown = format!("{call:?}");
+
+    assert!(shown.starts_with("ChatCall") && !shown.contains("canary"), "{shown}");
+}
+
+#[test]
 fn a_small_request_has_openai_defaults() {
     let call = parse(r#"{"model":"auto","messages":[{"role":"user","content":"hi"}]}"#).unwrap();
 
