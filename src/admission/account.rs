@@ -95,8 +95,10 @@ impl Account {
     pub(super) fn settle(&self, held: &Reservation, tokens: Tokens, cost: NanoUsd) {
         let mut meters = self.meters.lock();
         if let Some(bucket) = &mut meters.tokens {
-            bucket.give_back(held.tokens.0);
-            bucket.take(tokens.0);
+            // Only the difference moves: a bucket that has filled up meanwhile has no room for what was reserved, which would
+            // then be taken twice.
+            bucket.give_back(held.tokens.0.saturating_sub(tokens.0));
+            bucket.take(tokens.0.saturating_sub(held.tokens.0));
         }
         meters.budgets.settle(held.day, held.cost, cost);
     }

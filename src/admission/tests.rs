@@ -80,6 +80,19 @@ fn reserved_tokens_are_settled_by_what_was_used() {
 }
 
 #[test]
+fn tokens_are_taken_when_they_are_reserved_and_not_again_when_a_long_answer_ends() {
+    let scene = scene(10);
+    let caller = principal(KeyLimits { tokens_per_minute: Some(100), ..KeyLimits::default() });
+    let mut permit = scene.admit(&caller, demand(80, 0)).unwrap();
+    scene.clock.advance(Duration::from_secs(60));
+    drop(scene.admit(&caller, Demand::default()).unwrap());
+
+    permit.settle(&usage(80), NanoUsd::ZERO);
+
+    assert!(scene.admit(&caller, demand(100, 0)).is_ok());
+}
+
+#[test]
 fn a_request_larger_than_a_minute_is_told_not_to_come_again() {
     let scene = scene(10);
     let caller = principal(KeyLimits { tokens_per_minute: Some(100), ..KeyLimits::default() });

@@ -22,7 +22,8 @@ impl NanoUsd {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// Converts US dollars, rounding up so that a price never becomes free; negative and non-finite amounts become zero.
+    /// Converts US dollars, rounding up so that a price never becomes free; negative amounts and NaN become zero, and what is
+    /// too large becomes the largest amount.
     pub fn from_dollars(dollars: f64) -> Self {
         Self(nanos(dollars))
     }
@@ -116,9 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_becomes_nothing() {
+    fn nonsense_becomes_nothing_and_too_much_the_most() {
         assert_eq!(NanoUsd::from_dollars(f64::NAN), NanoUsd::ZERO);
         assert_eq!(NanoUsd::from_dollars(-1.0), NanoUsd::ZERO);
+        assert_eq!(NanoUsd::from_dollars(f64::INFINITY), NanoUsd(u64::MAX));
     }
 
     #[test]

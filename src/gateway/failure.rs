@@ -66,7 +66,8 @@ impl From<ExecuteError> for Failure {
 impl From<Failure> for BackendError {
     /// A failure after the head of the response: the last item of the stream.
     fn from(failure: Failure) -> Self {
-        let detail = failure.message.clone();
+        // The message may be the provider's own words, which belong to the caller and into no log.
+        let detail = format!("the plan gave no answer: {}", failure.code.name());
         Self {
             param: failure.param,
             retry_after: failure.retry_after,
