@@ -1,6 +1,13 @@
 //! The invariants of the design, a test each, of the same name.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use pointsman::{
     domain::{Ask, KeyLimits, ModelName, Plan},
@@ -47,22 +54,33 @@ async fn one_policy_per_request() {
     let upstream = Upstream::start().await;
     let server = Server::start(Setup::new(&upstream)).await;
     let mut model_of_version = HashMap::new();
+    let is_swapped = AtomicBool::new(false);
 
+    // At least one request comes after the last swap, so that there is a record to look at however fast the swaps are.
     let asking = async {
-        for _ in 0..30 {
+        let mut asked = 0;
+        loop {
+            let is_last = is_swapped.load(Ordering::SeqCst);
             let answer = server.chat(&chat("auto")).header("cache-control", "no-cache, no-store").send().await;
             assert_eq!(answer.status, 200);
+            asked += 1;
+            if is_last {
+                return asked;
+            }
         }
     };
     let swapping = async {
         for models in [["large", "small"], ["small", "large"]].iter().cycle().take(10) {
             model_of_version.insert(put_fixed(&server, models).await, models[0].to_owned());
         }
+        is_swapped.store(true, Ordering::SeqCst);
     };
-    tokio::join!(asking, swapping);
+    let (asked, ()) = tokio::join!(asking, swapping);
 
-    let first = *model_of_version.keys().min().unwrap();
-    for record in server.until_booked(30).await.iter().filter(|record| record.policy_version >= first) {
+    let (first, last) = (*model_of_version.keys().min().unwrap(), *model_of_version.keys().max().unwrap());
+    let records = server.until_booked(asked).await;
+    assert!(records.iter().any(|record| record.policy_version == last), "no request met the last policy: {records:?}");
+    for record in records.iter().filter(|record| record.policy_version >= first) {
         assert_eq!(first_model(&plan_of(record)), model_of_version[&record.policy_version], "{record:?}");
     }
 }

@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     accounting::{Bookkeeping, RecordSink},
     domain::{
-        Attempt, AttemptJournal, AttemptOutcome, Endpoint, KeyId, KeyLimits, ModelName, NanoUsd, Preferences, Principal,
-        RequestId, RequestRecord, TenantId, Usage,
+        Attempt, AttemptJournal, AttemptOutcome, Endpoint, KeyId, KeyLimits, ModelName, NanoUsd, Preferences,
+        Principal, RequestId, RequestRecord, TenantId, Usage,
     },
     gateway::answer::RequestContext,
     runtime::TestClock,
