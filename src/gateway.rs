@@ -23,6 +23,7 @@ mod stream;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 pub use self::{
     answer::{Answer, Bill, Check, Health, Listing, Passage, Refusal, RequestContext},
@@ -115,7 +116,8 @@ impl Gateway {
     pub async fn chat(&self, call: ChatCall, context: RequestContext) -> Result<Answer, Refusal> {
         let wants_usage = call.wants_usage;
         let mut run = Run::open(&self.parts.books, Endpoint::Chat, (&call.model, call.is_streaming), context);
-        match self.answer_chat(&mut run, Arc::new(call)).await {
+        let span = run.span();
+        match self.answer_chat(&mut run, Arc::new(call)).instrument(span).await {
             Ok((body, extras)) => self.pass(run, body, extras, wants_usage),
             Err(failure) => Err(run.refuse(failure)),
         }

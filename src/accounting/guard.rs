@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::RecordSink;
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     },
     error::Code,
     runtime::{Phase, SharedClock, Stop},
+    telemetry::traces,
 };
 
 /// What every record needs besides the request: the time, the end of the program, the baseline, and who takes records.
@@ -56,6 +58,7 @@ pub struct RecordGuard {
     arrived: Instant,
     journal: AttemptJournal,
     record: Box<RequestRecord>,
+    span: Span,
     is_closed: bool,
 }
 
@@ -63,9 +66,15 @@ impl RecordGuard {
     /// Opens the record of a request.
     pub fn open(books: Arc<Bookkeeping>, opening: Opening) -> Self {
         let arrived = opening.arrived;
+        let span = traces::request_span(opening.request, opening.endpoint);
         let record = Box::new(blank(&books, opening));
         books.sinks.iter().for_each(|sink| sink.opened());
-        Self { books, arrived, journal: AttemptJournal::default(), record, is_closed: false }
+        Self { books, arrived, journal: AttemptJournal::default(), record, span, is_closed: false }
+    }
+
+    /// Returns the request's span, for what is done in its name.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Returns the journal in which attempts are booked; clones share it.
@@ -139,6 +148,7 @@ impl RecordGuard {
         self.record.baseline_cost = self.baseline_cost();
         self.record.times.total = self.arrived.elapsed();
         self.record.end = outcome;
+        traces::tell(&self.span, &self.record);
         for sink in &self.books.sinks {
             sink.take(&self.record);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::Model;
 use crate::{
@@ -109,6 +110,7 @@ impl Job {
             timeouts: self.timeouts(model),
             deadline: self.deadline,
         };
-        self.operation.call(&*model.backend, context).await
+        let span = tracing::info_span!("attempt", model.name = %model.facts.name);
+        self.operation.call(&*model.backend, context).instrument(span).await
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::{
     Answer, Gateway, Refusal, RequestContext, facts,
     failure::Failure,
@@ -27,7 +29,8 @@ impl Gateway {
         let mut run = Run::open(&self.parts.books, Endpoint::Embeddings, (&call.model, false), context);
         let facts = facts::of_embeddings(&call);
         let requested = call.model.clone();
-        let body = self.answer_plain(&mut run, &requested, &facts, Operation::Embed(Arc::new(call))).await;
+        let (span, operation) = (run.span(), Operation::Embed(Arc::new(call)));
+        let body = self.answer_plain(&mut run, &requested, &facts, operation).instrument(span).await;
         self.pass_plain(run, body, false)
     }
 
@@ -40,7 +43,8 @@ impl Gateway {
         let mut run = Run::open(&self.parts.books, Endpoint::Completions, (&call.model, call.is_streaming), context);
         let facts = facts::of_text(&call);
         let requested = call.model.clone();
-        let body = self.answer_plain(&mut run, &requested, &facts, Operation::Text(Arc::new(call))).await;
+        let (span, operation) = (run.span(), Operation::Text(Arc::new(call)));
+        let body = self.answer_plain(&mut run, &requested, &facts, operation).instrument(span).await;
         self.pass_plain(run, body, wants_usage)
     }
 

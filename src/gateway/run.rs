@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::Span;
+
 use super::{
     answer::{Passage, Refusal, RequestContext},
     failure::Failure,
@@ -47,6 +49,11 @@ impl Run {
         *guard.times() = times;
         let passage = Passage { times, ..Passage::of(context.request, decision) };
         Self { context, passage, permit: None, guard }
+    }
+
+    /// Returns the request's span.
+    pub(super) fn span(&self) -> Span {
+        self.guard.span().clone()
     }
 
     pub(super) fn context(&self) -> &RequestContext {

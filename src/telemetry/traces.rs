@@ -3,9 +3,9 @@
 //! A request is one span with the attribute names of the OpenTelemetry GenAI conventions. Without the feature spans still give
 //! log lines their context; the endpoint of the configuration is then refused rather than ignored.
 
-use tracing::Span;
+use tracing::{Span, field::Empty};
 
-use crate::domain::{Endpoint, RequestId};
+use crate::domain::{Endpoint, RequestId, RequestRecord};
 
 /// Why traces cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +20,41 @@ pub enum TraceError {
     Exporter(String),
 }
 
-/// Returns the span of one request.
+/// Returns the span of one request; what is not known yet is filled in by [`tell`].
 pub fn request_span(request: RequestId, endpoint: Endpoint) -> Span {
-    tracing::info_span!("request", request.id = %request, gen_ai.operation.name = endpoint.operation())
+    tracing::info_span!(
+        "request",
+        request.id = %request,
+        gen_ai.operation.name = endpoint.operation(),
+        gen_ai.response.model = Empty,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+        policy.name = Empty,
+        cache.outcome = Empty,
+        plan.attempts = Empty,
+        cost.usd = Empty,
+        outcome = Empty,
+        error.type = Empty,
+    )
+}
+
+/// Writes into a request's span what its record says; only names from the configuration, never what the caller wrote.
+pub fn tell(span: &Span, record: &RequestRecord) {
+    if let Some(model) = &record.answered_by {
+        span.record("gen_ai.response.model", model.as_str());
+    }
+    if let Some(policy) = &record.policy {
+        span.record("policy.name", policy.as_str());
+    }
+    if let Some(code) = record.end.code() {
+        span.record("error.type", code);
+    }
+    span.record("gen_ai.usage.input_tokens", record.usage.input.0);
+    span.record("gen_ai.usage.output_tokens", record.usage.output.0);
+    span.record("cache.outcome", record.cache.name());
+    span.record("plan.attempts", record.attempts.len());
+    span.record("cost.usd", record.cost.dollars());
+    span.record("outcome", record.end.name());
 }
 
 pub use export::Export;
@@ -98,5 +130,52 @@ mod export {
         let exporter = exporter.map_err(|error| TraceError::Exporter(error.to_string()))?;
         let resource = Resource::builder().with_service_name("pointsman").build();
         Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, sync::Arc};
+
+    use parking_lot::Mutex;
+    use tracing_subscriber::fmt::format::FmtSpan;
+
+    use super::*;
+    use crate::telemetry::observe::tests::fallen_back;
+
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_span_ends_with_what_the_record_says_and_nothing_that_the_caller_wrote() {
+        let told = Told::default();
+        let writer = told.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let record = RequestRecord { requested_model: "canary-of-the-caller".to_owned(), ..fallen_back() };
+
+        tracing::subscriber::with_default(subscriber, || {
+            let span = request_span(record.request, record.endpoint);
+            tell(&span, &record);
+        });
+
+        let told = String::from_utf8(told.0.lock().clone()).unwrap();
+        assert!(told.contains(record.answered_by.as_ref().unwrap().as_str()), "{told}");
+        assert!(told.contains("outcome=\"success\""), "{told}");
+        assert!(!told.contains("canary"), "{told}");
     }
 }
