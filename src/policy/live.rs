@@ -73,6 +73,8 @@ pub struct Policies {
     clock: SharedClock,
     current: ArcSwap<PolicySet>,
     faults: Mutex<(Timestamp, Vec<Fault>)>,
+    /// Text and version of each policy whose newest version the store could not keep.
+    unsaved: Mutex<BTreeMap<PolicyName, (String, u64)>>,
     /// Held while policies are read and swapped, so that an older reading never replaces a newer one.
     changing: Mutex<()>,
     on_fault: OnFault,
@@ -101,7 +103,8 @@ impl Policies {
     ) -> Result<Self, PolicyError> {
         let faults = Mutex::new((clock.now(), Vec::new()));
         let current = ArcSwap::from_pointee(PolicySet::default());
-        let policies = Self { store, catalogue, clock, current, faults, changing: Mutex::new(()), on_fault };
+        let (unsaved, changing) = (Mutex::default(), Mutex::default());
+        let policies = Self { store, catalogue, clock, current, faults, unsaved, changing, on_fault };
         policies.reload()?;
         Ok(policies)
     }
@@ -261,12 +264,25 @@ impl Policies {
                 Ok(version) => policy.version = version.version,
                 // A folder that cannot be written is a fine place for policies; they only have no history then.
                 Err(error) => {
-                    policy.version = loaded.version + 1;
+                    policy.version = self.unsaved_version(loaded);
                     policy.notes.push(format!("this version is not in the history: {}", with_causes(&error)));
                 }
             }
         }
         Ok(policy)
+    }
+
+    /// Counts versions that the store cannot: another text never gets a number that was in use, or the cache would answer with
+    /// what an earlier text chose.
+    fn unsaved_version(&self, loaded: &Loaded) -> u64 {
+        let mut unsaved = self.unsaved.lock();
+        let newest = unsaved.get(&loaded.name);
+        if let Some((_, version)) = newest.filter(|(text, _)| *text == loaded.source.text) {
+            return *version;
+        }
+        let version = newest.map_or(0, |(_, version)| *version).max(loaded.version) + 1;
+        unsaved.insert(loaded.name.clone(), (loaded.source.text.clone(), version));
+        version
     }
 }
 

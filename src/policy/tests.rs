@@ -213,6 +213,26 @@ fn a_bad_file_keeps_the_old_policy_and_shows_its_fault() {
 }
 
 #[test]
+fn every_text_has_a_version_of_its_own_where_no_history_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder in the place of the file that a save writes first.
+    std::fs::create_dir_all(folder.path().join(".history/default/1.yaml.new")).unwrap();
+    let file = folder.path().join("default.yaml");
+    std::fs::write(&file, FIXED).unwrap();
+    let store = Box::new(FileStore::new(folder.path().to_owned(), clock()));
+    let policies = Policies::open(store, demo(), clock(), Box::new(|_| ())).unwrap();
+
+    let mut versions = vec![version_in_use(&policies)];
+    for text in [FIXED, OTHER, OTHER, FIXED] {
+        std::fs::write(&file, text).unwrap();
+        policies.reload().unwrap();
+        versions.push(version_in_use(&policies));
+    }
+
+    assert_eq!(versions, [1, 1, 2, 2, 3]);
+}
+
+#[test]
 fn a_reload_without_a_change_makes_no_version() {
     let (_folder, policies, _) = folder_with(FIXED);
 
