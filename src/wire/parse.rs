@@ -8,6 +8,9 @@ use serde::Deserialize;
 use super::raw::{RawError, RawObject};
 use crate::error::Code;
 
+/// Longest `model`: it is written into every record, known or not. Configured names are far shorter.
+const MOST_MODEL_BYTES: usize = 512;
+
 /// What a request body may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -105,6 +108,11 @@ impl<'a> Fields<'a> {
         let expected = "the name of a model, or \"auto\"";
         let model: Option<String> = self.read("model", expected)?;
         match model {
+            Some(model) if model.len() > MOST_MODEL_BYTES => {
+                let bytes = model.len();
+                let message = format!("`model` has {bytes} bytes; names have at most {MOST_MODEL_BYTES}.");
+                Err(ParseError::at("model", message))
+            }
             Some(model) if !model.is_empty() => Ok(model),
             Some(_) => Err(ParseError::at("model", format!("`model` is empty; it must be {expected}."))),
             None => Err(ParseError::missing("model", expected)),

@@ -33,6 +33,18 @@ fn debug_output_tells_nothing_of_what_was_said() {
 }
 
 #[test]
+fn a_model_s_name_is_no_place_for_a_book() {
+    let call = |bytes: usize| {
+        parse(&format!(r#"{{"model":"{}","messages":[{{"role":"user","content":"hi"}}]}}"#, "m".repeat(bytes)))
+    };
+
+    let error = call(513).unwrap_err();
+
+    assert!(call(512).is_ok());
+    assert_eq!((error.param.as_deref(), error.message.contains("513 bytes")), (Some("model"), true));
+}
+
+#[test]
 fn a_small_request_has_openai_defaults() {
     let call = parse(r#"{"model":"auto","messages":[{"role":"user","content":"hi"}]}"#).unwrap();
 
