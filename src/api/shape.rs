@@ -7,9 +7,9 @@ use std::panic::AssertUnwindSafe;
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, ResponseError,
-    body::{BoxBody, MessageBody},
+    body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{ConnectionType, StatusCode, header::HeaderMap, header::HeaderValue},
+    http::{ConnectionType, StatusCode, Version, header::HeaderMap, header::HeaderValue},
     middleware::Next,
 };
 use futures_util::FutureExt;
@@ -41,7 +41,7 @@ pub(super) async fn shape<B: MessageBody + 'static>(
         return Ok(request.into_response(error.of_request(arrival.request).error_response()));
     }
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(Ok(response)) => Ok(closing(finished(response, arrival), &rules.stop)),
+        Ok(Ok(response)) => Ok(closing(unchunked(finished(response, arrival)), &rules.stop)),
         Ok(Err(error)) => Err(of_status(error.as_response_error().status_code()).of_request(arrival.request).into()),
         Err(_) => {
             tracing::error!(request.id = %arrival.request, "a handler panicked; its caller got an internal error");
@@ -63,6 +63,18 @@ fn finished<B: MessageBody + 'static>(response: ServiceResponse<B>, arrival: Arr
         && let Ok(id) = HeaderValue::from_str(&arrival.request.to_string())
     {
         response.headers_mut().insert(headers::REQUEST_ID, id);
+    }
+    response
+}
+
+/// Sends a stream to a client of HTTP/1.0, which knows no chunks, as it is; the end of the connection ends it. actix writes
+/// chunks whatever the version.
+fn unchunked(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let is_old = response.request().version() < Version::HTTP_11;
+    if is_old && response.response().body().size() == BodySize::Stream {
+        let head = response.response_mut().head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
     }
     response
 }

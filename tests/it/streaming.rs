@@ -125,3 +125,15 @@ async fn usage_that_never_comes_is_estimated() {
     let attempt = server.until_booked(1).await.remove(0).attempts.remove(0);
     assert!(attempt.tokens.0 > 0 && attempt.tokens.1 > 0, "{attempt:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_speaks_http_1_0_gets_a_stream_without_chunks() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream)).await;
+
+    let answer = server.chat(&streamed("small")).old().send().await;
+
+    assert_eq!(answer.header("transfer-encoding"), "");
+    let body = answer.text().await;
+    assert!(body.starts_with("data: {") && body.ends_with("data: [DONE]\n\n"), "{body}");
+}

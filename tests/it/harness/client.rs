@@ -19,6 +19,7 @@ pub(crate) struct Request {
     address: SocketAddr,
     method: String,
     path: String,
+    version: &'static str,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
 }
@@ -26,7 +27,14 @@ pub(crate) struct Request {
 impl Request {
     /// Returns a request without a body.
     pub(crate) fn new(address: SocketAddr, method: &str, path: &str) -> Self {
-        Self { address, method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: None }
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Self { address, method, path, version: "HTTP/1.1", headers: Vec::new(), body: None }
+    }
+
+    /// Speaks HTTP/1.0, as older proxies do.
+    pub(crate) fn old(mut self) -> Self {
+        self.version = "HTTP/1.0";
+        self
     }
 
     /// Adds a header.
@@ -54,7 +62,7 @@ impl Request {
     /// Sends the request and returns the open connection before any answer.
     pub(crate) async fn dispatch(&self) -> BufReader<TcpStream> {
         let mut stream = TcpStream::connect(self.address).await.expect("the server accepts connections");
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.path, self.address);
+        let mut head = format!("{} {} {}\r\nhost: {}\r\n", self.method, self.path, self.version, self.address);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
