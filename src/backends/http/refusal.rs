@@ -44,11 +44,11 @@ pub(in crate::backends) fn broke_off(provider: &ProviderName, body: &[u8]) -> Ba
 /// `detail` is left as the provider's error words in brackets, for the callers above to put a beginning to.
 fn told(provider: &ProviderName, code: Code, said: Said) -> BackendError {
     let detail = said.words();
-    let (message, param) = said.into_message_and_param();
-    let message = match (code, message) {
-        (Code::UpstreamRejected | Code::ContextLengthExceeded, Some(message)) => message,
-        (code, _) => our_words(provider, code),
+    let (message, param) = match code {
+        Code::UpstreamRejected | Code::ContextLengthExceeded => said.into_message_and_param(),
+        _ => (None, None),
     };
+    let message = message.unwrap_or_else(|| our_words(provider, code));
     BackendError { param, ..BackendError::new(code, message, detail) }
 }
 
@@ -151,6 +151,7 @@ mod tests {
         assert_eq!(rejected.message, "Your key sk-123 is bad");
         assert_eq!(rejected.param.as_deref(), Some("temperature"));
         assert!(refused.message.contains("acme") && !refused.message.contains("sk-123"));
+        assert_eq!(refused.param, None);
         assert!(!refused.detail.contains("sk-123") && !rejected.detail.contains("sk-123"));
     }
 
