@@ -128,7 +128,7 @@ impl Run {
 
     /// Ends a request that gets no answer.
     pub(super) fn refuse(mut self, failure: Failure) -> Refusal {
-        let passage = self.head();
+        let passage = Passage { cost: Some(self.cost()), ..self.head() };
         self.guard.close(failure.outcome());
         Refusal {
             code: failure.code,

@@ -188,3 +188,17 @@ async fn an_unknown_model_or_policy_is_named() {
     assert_eq!(error["param"], "model");
     refused(server.ask(&chat("auto:nothing")).await, 404, "model_not_found").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_what_the_request_cost() {
+    let upstream = Upstream::start().await;
+    upstream.plays("upstream-small", refuses(500, "out of memory"));
+    let server = Server::start(Setup::new(&upstream)).await;
+
+    let unasked = server.ask(&chat("smal")).await;
+    let failed = server.ask(&chat("small")).await;
+
+    assert_eq!(unasked.header("x-pointsman-cost-usd"), "0.000000000");
+    assert_eq!(failed.header("x-pointsman-cost-usd"), "0.000000000");
+    assert!(server.until_booked(2).await.iter().all(|record| record.cost_nanos == 0));
+}
