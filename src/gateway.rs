@@ -130,7 +130,7 @@ impl Gateway {
         let facts = facts::of_chat(&call);
         self.admit(run, &target, &facts)?;
         let slot = match self.look_up(run, &target, &call).await {
-            LookUp::Hit(hit) => return Ok((passing::replayed(&hit, &call)?, Extras::default())),
+            LookUp::Hit(hit) => return self.answer_again(run, &target, &hit, &call).await,
             LookUp::Miss(slot) => slot,
         };
         let scores = self.score(run, &target, &call, &facts).await;

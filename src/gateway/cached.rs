@@ -4,7 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Gateway, keep::Slot, names::Target, run::Run};
+use super::{
+    Gateway,
+    explain::as_field,
+    failure::Failure,
+    keep::Slot,
+    names::Target,
+    passing::{self, Body, Extras},
+    run::Run,
+};
 use crate::{
     cache::{self, CacheKey, CachedAnswer, Permission, Scope},
     domain::{CacheOutcome, Endpoint},
@@ -43,6 +51,23 @@ impl Gateway {
             }
             None => LookUp::Miss(leave.may_store.then(|| self.slot(key, rule.ttl, call))),
         }
+    }
+
+    /// Gives a stored answer again. Nothing was decided for it now, so its explanation says what would be: policy, version and
+    /// preferences are part of the key, and the answer was chosen by the same.
+    pub(super) async fn answer_again(
+        &self,
+        run: &Run,
+        target: &Target,
+        hit: &CachedAnswer,
+        call: &ChatCall,
+    ) -> Result<(Body, Extras), Failure> {
+        let body = passing::replayed(hit, call)?;
+        if !run.wants_explanation() {
+            return Ok((body, Extras::default()));
+        }
+        let explanation = self.explain_target(target, call, run.context()).await;
+        Ok((body, Extras { explanation: Some(as_field(&explanation)?), slot: None }))
     }
 
     fn slot(&self, key: CacheKey, ttl: Duration, call: &Arc<ChatCall>) -> Slot {

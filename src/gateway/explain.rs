@@ -23,12 +23,22 @@ impl Gateway {
     async fn explanation(&self, call: &ChatCall, context: &RequestContext) -> Result<Explanation, Failure> {
         let policies = self.parts.policies.current();
         let target = self.resolver(&policies).resolve(&call.model)?;
+        Ok(self.explain_target(&target, call, context).await)
+    }
+
+    /// Explains what this target would do with a chat request.
+    pub(super) async fn explain_target(
+        &self,
+        target: &Target,
+        call: &ChatCall,
+        context: &RequestContext,
+    ) -> Explanation {
         let facts = facts::of_chat(call);
         let scores = if target.needs_scores() { self.scores(call, &facts).await } else { Err(ScoresUnavailable::Off) };
         let seed = context.request.seed();
-        let question = candidates::Question { target: &target, facts, context, seed, scores: &scores };
+        let question = candidates::Question { target, facts, context, seed, scores: &scores };
         let ask = candidates::ask(&self.parts.models, question);
-        Ok(explained(&target, &ask, candidates::decide(&target, &ask)))
+        explained(target, &ask, candidates::decide(target, &ask))
     }
 }
 
@@ -55,8 +65,13 @@ fn refusal(failure: Failure) -> Refusal {
     }
 }
 
-/// Returns an explanation as JSON for the `pointsman` field of an answer.
+/// Returns the explanation of a decision as JSON for the `pointsman` field of an answer.
 pub(super) fn field(decision: &Decision, ask: &Ask) -> Result<Box<RawValue>, Failure> {
+    as_field(&Explanation::of(decision, ask))
+}
+
+/// Returns an explanation as JSON for the `pointsman` field of an answer.
+pub(super) fn as_field(explanation: &Explanation) -> Result<Box<RawValue>, Failure> {
     let failed = |_| Failure::new(Code::Internal, "The decision could not be written as JSON.");
-    Explanation::of(decision, ask).to_json().map_err(failed)
+    explanation.to_json().map_err(failed)
 }

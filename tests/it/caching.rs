@@ -108,3 +108,22 @@ async fn a_broken_answer_is_not_kept() {
     assert_eq!(next.header("x-pointsman-cache"), "miss");
     assert_eq!(next.events().await.iter().map(Frame::text).collect::<String>(), "Whole");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_the_cache_is_explained_too() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream)).await;
+    server.ask(&chat("auto")).await.json().await;
+    let explained = |body| server.chat(&body).header("x-pointsman-explain", "1");
+
+    let whole = explained(chat("auto")).send().await;
+    let stream = explained(streamed("auto")).send().await;
+
+    assert_eq!((whole.header("x-pointsman-cache"), stream.header("x-pointsman-cache")), ("hit", "hit"));
+    assert_eq!(whole.json().await["pointsman"]["plan"]["leg"]["model"], "small");
+    let events = stream.events().await;
+    let first = events[0].json().expect("an object");
+    assert_eq!(first["pointsman"]["plan"]["leg"]["model"], "small");
+    assert!(server.ask(&chat("auto")).await.json().await.get("pointsman").is_none());
+    assert_eq!(upstream.journal().len(), 1);
+}
