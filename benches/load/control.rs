@@ -15,10 +15,15 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes, Data},
 };
+use futures_util::stream;
+use tokio::time::{MissedTickBehavior, interval};
 
 const WHOLE: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"fast","choices":[{"index":0,"message":{"role":"assistant","content":"The quick brown fox jumps over the lazy dog, and then it does so again."},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":16,"total_tokens":27}}"#;
 
 const EVENTS: usize = 16;
+
+/// Between two events of the model `paced`; far below the 40 ms of a delayed acknowledgement.
+const PAUSE: Duration = Duration::from_millis(5);
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -30,34 +35,45 @@ fn main() -> io::Result<()> {
 }
 
 async fn upstream() -> io::Result<()> {
-    let stream = Data::new(stream());
-    let server = HttpServer::new(move || App::new().app_data(stream.clone()).default_service(web::to(answer)));
-    let server = server.workers(1).bind("127.0.0.1:0")?;
+    let events = Data::new(events());
+    let server = HttpServer::new(move || App::new().app_data(events.clone()).default_service(web::to(answer)));
+    let server = server.workers(1).tcp_nodelay(true).bind("127.0.0.1:0")?;
     println!("listening on http://{}", server.addrs()[0]);
     server.run().await
 }
 
-async fn answer(body: Bytes, stream: Data<Bytes>) -> HttpResponse {
-    let is_streaming = body.windows(13).any(|window| window == b"\"stream\":true");
-    if is_streaming {
-        return HttpResponse::Ok().content_type("text/event-stream").body(Bytes::clone(&stream));
+async fn answer(body: Bytes, events: Data<Vec<Bytes>>) -> HttpResponse {
+    let has = |text: &[u8]| body.windows(text.len()).any(|window| window == text);
+    if !has(b"\"stream\":true") {
+        return HttpResponse::Ok().content_type("application/json").body(WHOLE);
     }
-    HttpResponse::Ok().content_type("application/json").body(WHOLE)
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/event-stream");
+    if has(b"\"model\":\"paced\"") { response.streaming(paced(&events)) } else { response.body(events.concat()) }
 }
 
-fn stream() -> Bytes {
-    let mut text = String::new();
-    for position in 0..EVENTS {
-        text += &format!(
-            "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"fast\",\
-             \"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word{position} \"}},\"finish_reason\":null}}]}}\n\n"
-        );
-    }
-    text += "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"fast\",\
-             \"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-    text += "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"fast\",\"choices\":[],\
-             \"usage\":{\"prompt_tokens\":11,\"completion_tokens\":16,\"total_tokens\":27}}\n\ndata: [DONE]\n\n";
-    Bytes::from(text)
+fn paced(events: &[Bytes]) -> impl stream::Stream<Item = io::Result<Bytes>> + use<> {
+    let mut ticks = interval(PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold((events.to_vec().into_iter(), ticks), |(mut events, mut ticks)| async move {
+        let event = events.next()?;
+        ticks.tick().await;
+        Some((Ok(event), (events, ticks)))
+    })
+}
+
+fn events() -> Vec<Bytes> {
+    let chunk = |rest: &str| {
+        let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"fast""#;
+        Bytes::from(format!("data: {head},{rest}}}\n\n"))
+    };
+    let word = |at| format!(r#""choices":[{{"index":0,"delta":{{"content":"word{at} "}},"finish_reason":null}}]"#);
+    let usage = r#""usage":{"prompt_tokens":11,"completion_tokens":16,"total_tokens":27}"#;
+    let mut events: Vec<Bytes> = (0..EVENTS).map(|at| chunk(&word(at))).collect();
+    events.push(chunk(r#""choices":[{"index":0,"delta":{},"finish_reason":"stop"}]"#));
+    events.push(chunk(&format!(r#""choices":[],{usage}"#)));
+    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    events
 }
 
 struct Target {
@@ -72,7 +88,7 @@ async fn proxy(url: String) -> io::Result<()> {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
         App::new().app_data(Data::new(Target { client, url: url.clone() })).default_service(web::to(pass))
     });
-    let server = server.workers(2).bind("127.0.0.1:0")?;
+    let server = server.workers(2).tcp_nodelay(true).bind("127.0.0.1:0")?;
     println!("listening on http://{}", server.addrs()[0]);
     server.run().await
 }
