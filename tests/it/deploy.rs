@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use pointsman::telemetry::metrics::TABLE;
+use pointsman::{
+    config::{Config, Environment, Source},
+    telemetry::metrics::TABLE,
+};
 use regex::Regex;
 
 fn deploy() -> PathBuf {
@@ -77,4 +80,16 @@ pub(crate) fn promtool(arguments: &[&str]) -> Option<std::process::Output> {
         assert!(std::env::var_os("CI").is_none(), "promtool is missing; it is in Debian's package `prometheus`");
     }
     ran.ok()
+}
+
+#[test]
+fn the_configuration_of_the_image_has_no_fault_and_needs_keys() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let text = read("config/pointsman.yaml") + &read("deploy/docker/network.yaml");
+    let source = Source { name: "image".to_owned(), text };
+    let environment = Environment::Fixed([("POINTSMAN_ADMIN_TOKEN".to_owned(), "unused".to_owned())].into());
+
+    let config = Config::compile(&source, None, &environment).unwrap();
+
+    assert!(config.keys.required && config.admin.token.is_some() && !config.server.listen.ip().is_loopback());
 }
