@@ -74,8 +74,12 @@ fn runtime(settings: &RouterSettings, data_dir: &Path) -> Result<Runtime, LoadEr
     let library = find_library(settings.onnxruntime.as_deref(), data_dir).and_then(|path| load_library(&path));
     match library {
         Ok(library) => Ok(Runtime::OnnxRuntime(library)),
-        Err(error) if settings.engine == EngineChoice::Auto => {
+        Err(error @ SessionError::NoLibrary { .. }) if settings.engine == EngineChoice::Auto => {
             tracing::info!(error = %error, "router runs on RTen");
+            Ok(Runtime::Rten)
+        }
+        Err(error) if settings.engine == EngineChoice::Auto => {
+            tracing::warn!(error = %error, "ONNX Runtime does not work, router runs on RTen");
             Ok(Runtime::Rten)
         }
         Err(error) => Err(LoadError::Engine(error)),

@@ -50,10 +50,31 @@ pub fn load_library(path: &Path) -> Result<Library, SessionError> {
     if let Some(environment) = &*loaded {
         return Ok(Library(environment.clone()));
     }
+    if is_cut_off(path).is_ok_and(|is_cut_off| is_cut_off) {
+        return Err(failed("load the library", &"the file is cut off; `pointsman runtime install` fetches it anew"));
+    }
     let builder = ort::init_from(path).map_err(|error| failed("load the library", &error))?;
     let environment = builder.with_name("pointsman").build().map_err(|error| failed("start", &error))?;
     *loaded = Some(environment.clone());
     Ok(Library(environment))
+}
+
+/// Returns whether a library ends before its table of sections does. The loader maps such a file and the process dies of
+/// SIGBUS. What is no 64-bit ELF file is left to the loader.
+fn is_cut_off(path: &Path) -> std::io::Result<bool> {
+    // Offsets in the header of a little-endian ELF64 file (System V gABI, chapter 4): e_shoff, then e_shentsize and e_shnum.
+    const TABLE: usize = 0x28;
+    const ENTRIES: usize = 0x3a;
+    let (mut file, mut header) = (std::fs::File::open(path)?, [0; 64]);
+    let length = file.metadata()?.len();
+    std::io::Read::read_exact(&mut file, &mut header)?;
+    let Some(entries) = header.get(ENTRIES..).and_then(<[u8]>::first_chunk::<4>) else { return Ok(false) };
+    let Some(table) = header.get(TABLE..).and_then(<[u8]>::first_chunk::<8>) else { return Ok(false) };
+    let [size_low, size_high, count_low, count_high] = *entries;
+    let size = u64::from(u16::from_le_bytes([size_low, size_high]));
+    let count = u64::from(u16::from_le_bytes([count_low, count_high]));
+    let end = u64::from_le_bytes(*table).saturating_add(size * count);
+    Ok(header.starts_with(b"\x7fELF\x02\x01") && end > length)
 }
 
 /// A session on ONNX Runtime.
@@ -124,6 +145,8 @@ fn row_of(values: &SessionOutputs<'_>, name: &'static str) -> Result<Vec<f32>, S
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -133,6 +156,21 @@ mod tests {
         let error = find_library(None, empty.path()).unwrap_err();
 
         assert!(error.to_string().contains("pointsman runtime install"), "{error}");
+    }
+
+    #[test]
+    fn a_library_that_is_cut_off_is_known_before_it_is_mapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, cut) = (std::env::current_exe().unwrap(), folder.path().join("cut"));
+        let other = folder.path().join("other");
+        let mut head = Vec::new();
+        std::fs::File::open(&whole).unwrap().take(1_000).read_to_end(&mut head).unwrap();
+        std::fs::write(&cut, head).unwrap();
+        std::fs::write(&other, [b'x'; 1_000]).unwrap();
+
+        let found = [&whole, &cut, &other].map(|path| is_cut_off(path).unwrap());
+
+        assert_eq!(found, [false, true, false]);
     }
 
     #[test]
