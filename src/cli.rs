@@ -65,8 +65,13 @@ impl Cli {
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Train(args) => train::run(&args),
         };
-        result.unwrap_or_else(|error| report(&*error))
+        result.unwrap_or_else(|error| if is_unread(&*error) { ExitCode::SUCCESS } else { report(&*error) })
     }
+}
+
+/// Returns whether whoever reads the output has had enough, as `head` does.
+fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 #[expect(clippy::print_stderr, reason = "the command line speaks to people")]

@@ -1,6 +1,6 @@
 //! What the program says at start: where it is, how to ask it, what it has.
 
-use std::net::SocketAddr;
+use std::{io::Write, net::SocketAddr};
 
 use pointsman::{
     app::{App, Started},
@@ -8,19 +8,28 @@ use pointsman::{
 };
 
 /// Prints the banner to standard output.
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
 pub(crate) fn print(app: &App, started: Started) {
-    println!("listening on http://{}", started.public);
-    println!("admin on http://{}", started.admin);
-    println!("\n{}", usage(started.public));
-    println!("models");
+    if let Err(error) = write(&mut std::io::stdout().lock(), app, started) {
+        tracing::debug!(%error, "nobody reads what is said at start");
+    }
+}
+
+fn write(out: &mut impl Write, app: &App, started: Started) -> std::io::Result<()> {
+    writeln!(out, "listening on http://{}", started.public)?;
+    writeln!(out, "admin on http://{}", started.admin)?;
+    writeln!(out, "\n{}", usage(started.public))?;
+    writeln!(out, "models")?;
     for line in models(app) {
-        println!("  {line}");
+        writeln!(out, "  {line}")?;
     }
-    println!("\n{}", facts(app));
+    writeln!(out, "\n{}", facts(app))?;
     if app.is_open() {
-        println!("open: no API key is needed; only this machine can reach it. `pointsman keys create` makes a key.");
+        writeln!(
+            out,
+            "open: no API key is needed; only this machine can reach it. `pointsman keys create` makes a key."
+        )?;
     }
+    Ok(())
 }
 
 fn usage(address: SocketAddr) -> String {

@@ -1,6 +1,6 @@
 //! `pointsman evaluate`: how good a router is on prompts that it did not see.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 use pointsman::{
@@ -51,7 +51,7 @@ pub(crate) struct EvaluateArgs {
 }
 
 /// Measures and prints the report.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks to people")]
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
     let folder = args.router.clone().map_or(Folder::Embedded(DEFAULT_ARTIFACT), Folder::Disk);
     let artifact = Artifact::read(&folder)?;
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
         eprintln!("{engine}, {} tokens: p50 {:.0} us, p99 {:.0} us", speed.tokens, speed.p50_us, speed.p99_us);
     }
     match args.format {
-        Format::Md => println!("{}", markdown(&reports)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&reports)?),
+        Format::Md => writeln!(std::io::stdout(), "{}", markdown(&reports))?,
+        Format::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&reports)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `pointsman keys`: API keys.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
@@ -121,25 +121,25 @@ fn create(
     let (info, key) = store.create(NewKey { tenant, name, expires, limits, policies })?;
     match format {
         Format::Json => {
-            write_out(&serde_json::to_string_pretty(&Created { key: key.expose_secret(), info: (&info).into() })?)
+            write_out(&serde_json::to_string_pretty(&Created { key: key.expose_secret(), info: (&info).into() })?)?;
         }
         Format::Table => {
             tell(&format!("Key {} for tenant {}. It is shown only now; keep it safe.", info.id, info.tenant));
-            write_out(key.expose_secret());
+            write_out(key.expose_secret())?;
         }
     }
     Ok(())
 }
 
-fn list(store: &KeyStore, now: Timestamp, format: Format) -> Result<(), serde_json::Error> {
+fn list(store: &KeyStore, now: Timestamp, format: Format) -> Result<(), Box<dyn std::error::Error>> {
     let keys = store.list();
     match format {
         Format::Json => {
             let views: Vec<KeyView<'_>> = keys.iter().map(KeyView::from).collect();
-            write_out(&serde_json::to_string_pretty(&views)?);
+            write_out(&serde_json::to_string_pretty(&views)?)?;
         }
         Format::Table if keys.is_empty() => tell("There are no keys; `pointsman keys create <name>` makes one."),
-        Format::Table => write_out(&table(&keys, now)),
+        Format::Table => write_out(&table(&keys, now))?,
     }
     Ok(())
 }
@@ -150,7 +150,7 @@ fn revoke(store: &KeyStore, id: &KeyId, format: Format) -> CliResult {
         return Ok(ExitCode::FAILURE);
     };
     match format {
-        Format::Json => write_out(&serde_json::to_string_pretty(&KeyView::from(&info))?),
+        Format::Json => write_out(&serde_json::to_string_pretty(&KeyView::from(&info))?)?,
         Format::Table => tell(&format!("Key {id} ({}) is revoked.", info.name)),
     }
     Ok(ExitCode::SUCCESS)
@@ -259,9 +259,8 @@ fn parse_dollars(text: &str) -> Result<NanoUsd, String> {
 }
 
 /// Writes what was asked for.
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
-fn write_out(text: &str) {
-    println!("{text}");
+fn write_out(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
 }
 
 /// Writes what is said beside it.

@@ -1,6 +1,6 @@
 //! `pointsman models`: weights of local models.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use pointsman::{
@@ -80,15 +80,13 @@ pub(crate) fn run(args: &ModelsArgs) -> CliResult {
 }
 
 /// Installs a package and says where it is.
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
 pub(crate) fn install(store: &Store, package: &Package) -> Result<(), Box<dyn std::error::Error>> {
     let path = store.install(package, &Console::default())?;
-    println!("{} is installed: {}", package.name, path.display());
+    writeln!(std::io::stdout(), "{} is installed: {}", package.name, path.display())?;
     Ok(())
 }
 
 /// Lists the packages of one kind.
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
 pub(crate) fn list(store: &Store, kind: Kind) -> Result<(), Box<dyn std::error::Error>> {
     for package in catalogue::of_kind(kind) {
         let state = match store.state(package)? {
@@ -96,8 +94,14 @@ pub(crate) fn list(store: &Store, kind: Kind) -> Result<(), Box<dyn std::error::
             State::Installed => "installed",
             State::Damaged => "damaged",
         };
-        println!("{}\n    {}", package.name, package.about);
-        println!("    {}, {} MB, {state}: {}", package.licence, megabytes(package)?, store.path(package)?.display());
+        writeln!(std::io::stdout(), "{}\n    {}", package.name, package.about)?;
+        writeln!(
+            std::io::stdout(),
+            "    {}, {} MB, {state}: {}",
+            package.licence,
+            megabytes(package)?,
+            store.path(package)?.display()
+        )?;
     }
     Ok(())
 }
@@ -106,7 +110,6 @@ fn megabytes(package: &Package) -> Result<u64, Box<dyn std::error::Error>> {
     Ok(package.wheel()?.file.bytes.div_ceil(1_000_000))
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
 fn verify(store: &Store, name: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let packages: Vec<&Package> = match name {
         Some(name) => vec![catalogue::find(Kind::Model, name)?],
@@ -117,14 +120,13 @@ fn verify(store: &Store, name: Option<&str>) -> Result<(), Box<dyn std::error::E
             continue;
         }
         let path = store.verify(package, &Console::default())?;
-        println!("{} is as pinned: {}", package.name, path.display());
+        writeln!(std::io::stdout(), "{} is as pinned: {}", package.name, path.display())?;
     }
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
 fn remove(store: &Store, package: &Package) -> Result<(), Box<dyn std::error::Error>> {
     let words = if store.remove(package)? { "is deleted" } else { "was not there" };
-    println!("{} {words}", package.name);
+    writeln!(std::io::stdout(), "{} {words}", package.name)?;
     Ok(())
 }

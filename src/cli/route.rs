@@ -1,6 +1,11 @@
 //! `pointsman route`: what would be done with a prompt, and why.
 
-use std::{io::Read, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use pointsman::{
@@ -97,11 +102,11 @@ fn context(args: &RouteArgs) -> Result<RequestContext, Box<dyn std::error::Error
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
-fn print(explanation: &Explanation, format: Format) -> Result<(), serde_json::Error> {
+fn print(explanation: &Explanation, format: Format) -> Result<(), Box<dyn std::error::Error>> {
+    let mut out = std::io::stdout();
     match format {
-        Format::Text => println!("{explanation}"),
-        Format::Json => println!("{}", explanation.to_json()?),
+        Format::Text => writeln!(out, "{explanation}")?,
+        Format::Json => writeln!(out, "{}", explanation.to_json()?)?,
     }
     Ok(())
 }

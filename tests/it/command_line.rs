@@ -133,3 +133,16 @@ async fn every_subcommand_explains_itself() {
         assert!(text(&output.stdout).contains("Usage:"), "{subcommand}");
     }
 }
+
+#[tokio::test]
+async fn a_reader_that_has_had_enough_is_no_fault() {
+    let setup = Setup::new(&Upstream::start().await);
+    let folder = lay_out(&setup);
+
+    let line = format!("{} route hello --config pointsman.yaml | true", env!("CARGO_BIN_EXE_pointsman"));
+    let arguments = ["-o", "pipefail", "-c", line.as_str()];
+    let mut bash = std::process::Command::new("bash");
+    let output = bash.args(arguments).current_dir(folder.path()).env("UPSTREAM_KEY", "unused").output().unwrap();
+
+    assert!(output.status.success() && !text(&output.stderr).contains("panicked"), "{output:?}");
+}
