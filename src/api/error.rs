@@ -16,7 +16,7 @@ use crate::{
     admission::KeyError,
     api::headers,
     domain::RequestId,
-    error::Code,
+    error::{Code, Side},
     gateway::{Passage, Refusal},
     wire::{
         error_body::render_error,
@@ -80,6 +80,12 @@ impl ApiError {
     pub(super) fn with(mut self, name: &'static str, detail: &impl Serialize) -> Self {
         self.extras.detail = serde_json::to_string(detail).ok().map(|json| (name, json));
         self
+    }
+
+    /// Returns the code if the caller is at fault and no record tells of it.
+    pub(super) fn unrecorded(&self) -> Option<Code> {
+        let is_callers = self.code.row().side == Side::Client;
+        (is_callers && self.extras.passage.is_none()).then_some(self.code)
     }
 
     fn body(&self) -> Bytes {

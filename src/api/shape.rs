@@ -11,10 +11,11 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{ConnectionType, StatusCode, Version, header::HeaderMap, header::HeaderValue},
     middleware::Next,
+    web,
 };
 use futures_util::FutureExt;
 
-use super::{error::ApiError, headers, intake::Arrival};
+use super::{Services, error::ApiError, headers, intake::Arrival};
 use crate::{
     error::Code,
     runtime::{Phase, Stop},
@@ -41,12 +42,25 @@ pub(super) async fn shape<B: MessageBody + 'static>(
         return Ok(request.into_response(error.of_request(arrival.request).error_response()));
     }
     match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(Ok(response)) => Ok(closing(unchunked(finished(response, arrival)), &rules.stop)),
+        Ok(Ok(response)) => {
+            tell_if_turned_away(&response, arrival);
+            Ok(closing(unchunked(finished(response, arrival)), &rules.stop))
+        }
         Ok(Err(error)) => Err(of_status(error.as_response_error().status_code()).of_request(arrival.request).into()),
         Err(_) => {
             tracing::error!(request.id = %arrival.request, "a handler panicked; its caller got an internal error");
             Err(ApiError::internal().of_request(arrival.request).into())
         }
+    }
+}
+
+/// Tells of a request for a model that was refused before it could be recorded.
+fn tell_if_turned_away<B>(response: &ServiceResponse<B>, arrival: Arrival) {
+    let error = response.response().error().and_then(|error| error.as_error::<ApiError>());
+    let Some(code) = error.and_then(ApiError::unrecorded) else { return };
+    let is_public = response.request().path().starts_with("/v1/");
+    if let (true, Some(services)) = (is_public, response.request().app_data::<web::Data<Services>>()) {
+        services.telemetry.turned_away(arrival.request, code);
     }
 }
 
@@ -130,7 +144,6 @@ mod tests {
         http::{Method, header},
         middleware::from_fn,
         test::{self, TestRequest},
-        web,
     };
     use serde_json::Value;
 

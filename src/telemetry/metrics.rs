@@ -80,6 +80,8 @@ table! {
 
     /// Requests by endpoint and by how they ended; code names the error.
     requests: Count<3> = "pointsman_requests_total" ["endpoint", "outcome", "code"];
+    /// Requests that were refused before they could be recorded, by the error: no valid key, or not to be read.
+    turned_away: Count<1> = "pointsman_turned_away_total" ["code"];
     /// Time from the arrival of a request to the end of its answer.
     request_duration: Spread<2> = "pointsman_request_duration_seconds" ["endpoint", "cache"] in OPERATION_SECONDS;
     /// Requests that are being answered now.

@@ -1,7 +1,10 @@
 //! What rooms report when it changes, because no record knows it.
 
 use super::{Telemetry, labels::NONE};
-use crate::domain::{Availability, ModelName, PolicyName};
+use crate::{
+    domain::{Availability, ModelName, PolicyName, RequestId},
+    error::Code,
+};
 
 /// The states of a model as label values.
 const STATES: [&str; 4] = ["ready", "loading", "breaker_open", "failed"];
@@ -15,6 +18,13 @@ impl Telemetry {
     /// Counts one request less.
     pub fn left(&self) {
         self.metrics.in_flight.at([]).dec();
+    }
+
+    /// Counts a request that is refused before it is recorded, and writes its log line.
+    pub fn turned_away(&self, request: RequestId, code: Code) {
+        let code = code.name();
+        self.metrics.turned_away.at([code]).inc();
+        tracing::info!(request.id = %request, outcome = "turned_away", error.code = code, "turned away: {code}");
     }
 
     /// Says once which router model runs on which engine; `None` when requests are routed without scores.

@@ -2,8 +2,12 @@
 
 use std::{io::Write, process::Stdio};
 
+use pointsman::domain::KeyLimits;
+
 use crate::harness::{
-    Server, Setup, Step, Upstream, chat, streamed,
+    Server, Setup, Step, Upstream, chat,
+    setup::make_key,
+    soon, streamed,
     upstream::{delta, refuses, stream_head},
 };
 
@@ -60,4 +64,33 @@ async fn levels_follow_what_happens() {
     server.until_metric("pointsman_cache_entries", &[], |entries| entries == 1.0).await;
     server.until_metric("pointsman_cache_bytes", &[], |bytes| bytes > 0.0).await;
     assert_eq!(server.metric("pointsman_router_info", &[]).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_turned_away_is_counted_and_logged_once() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream).set("/keys/required", "always")).await;
+    let key = make_key(server.folder(), "acme", KeyLimits::default());
+    soon("the key", async { while server.request("GET", "/v1/models").key(&key).send().await.status != 200 {} }).await;
+
+    server.ask(&chat("small")).await;
+    server
+        .request("POST", "/v1/chat/completions")
+        .key(&key)
+        .header("content-type", "application/json")
+        .bytes("{\"model\": CANARY")
+        .send()
+        .await;
+    server.chat(&chat("nobody")).key(&key).send().await;
+
+    assert_eq!(server.metric("pointsman_turned_away_total", &["missing_api_key"]).await, 1.0);
+    assert_eq!(server.metric("pointsman_turned_away_total", &["invalid_json"]).await, 1.0);
+    assert_eq!(server.metric("pointsman_turned_away_total", &["model_not_found"]).await, 0.0, "it has a record");
+    soon("the log", async {
+        while !server.log().contains("turned away: invalid_json") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!server.log().contains("CANARY"));
 }
