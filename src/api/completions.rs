@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{Services, answer, error::ApiError, intake::Intake, preferences};
-use crate::wire::{chat::Extension, text::TextCompletionCall};
+use crate::wire::text::TextCompletionCall;
 
 /// Answers a text completion request, whole or streamed.
 pub(super) async fn create(
@@ -13,7 +13,7 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let intake = Intake::read(&services, &request, payload).await?;
     let call = TextCompletionCall::parse(intake.body.clone(), &services.wire_limits())?;
-    let context = intake.context(preferences::join(&Extension::default(), request.headers())?);
+    let context = intake.context(preferences::join(&call.extension, request.headers())?);
     let answer = services.before_end(services.gateway.complete(call, context)).await??;
     Ok(answer::respond(answer, &services))
 }

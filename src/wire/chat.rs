@@ -17,6 +17,7 @@ mod extension;
 mod messages;
 
 pub use extension::Extension;
+pub(super) use extension::take as take_extension;
 
 /// A chat request: the caller's bytes (without the `pointsman` field), and what the gateway needs to know of them. Its `Debug`
 /// tells nothing of what was said.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
+    chat::{Extension, take_extension},
     parse::{Fields, Limits, ParseError, parse_body},
     raw::RawObject,
     usage::UsageFields,
@@ -20,7 +21,7 @@ const INPUT: &str = "a string, a list of strings, a list of token ids or a list 
 /// An embeddings request. Its `Debug` tells nothing of the texts.
 #[derive(Clone)]
 pub struct EmbeddingsCall {
-    /// The body as it came.
+    /// The body as it came, without the `pointsman` field.
     pub body: RawObject,
     /// `model`.
     pub model: String,
@@ -30,6 +31,8 @@ pub struct EmbeddingsCall {
     pub wants_base64: bool,
     /// `dimensions`.
     pub dimensions: Option<usize>,
+    /// The `pointsman` field.
+    pub extension: Extension,
 }
 
 impl EmbeddingsCall {
@@ -39,7 +42,7 @@ impl EmbeddingsCall {
     /// The body is not a JSON object within `limits`, or a field that the gateway looks at is missing, of the wrong type or out
     /// of range.
     pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, ParseError> {
-        let body = parse_body(bytes, limits)?;
+        let (body, extension) = take_extension(parse_body(bytes, limits)?)?;
         let fields = Fields(&body);
         let dimensions = fields.integer("dimensions", 1..=1 << 20)?;
         Ok(Self {
@@ -47,6 +50,7 @@ impl EmbeddingsCall {
             input: parse_input(&fields)?,
             wants_base64: parse_wants_base64(&fields)?,
             dimensions: dimensions.and_then(|dimensions| usize::try_from(dimensions).ok()),
+            extension,
             body,
         })
     }
@@ -173,6 +177,14 @@ mod tests {
 
     fn parse(body: &str) -> Result<EmbeddingsCall, ParseError> {
         EmbeddingsCall::parse(Bytes::copy_from_slice(body.as_bytes()), &LIMITS)
+    }
+
+    #[test]
+    fn the_pointsman_field_is_read_and_taken_out() {
+        let call = parse(r#"{"model":"m","pointsman":{"max_cost":0.5},"input":"x"}"#).unwrap();
+
+        assert_eq!(call.extension.max_cost, Some(0.5));
+        assert_eq!(call.body.bytes(), &r#"{"model":"m","input":"x"}"#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{
+    chat::{Extension, take_extension},
     parse::{Fields, Limits, ParseError, parse_body, parse_stream},
     raw::RawObject,
 };
@@ -10,7 +11,7 @@ use super::{
 /// A text completion request.
 #[derive(Clone, Debug)]
 pub struct TextCompletionCall {
-    /// The body as it came.
+    /// The body as it came, without the `pointsman` field.
     pub body: RawObject,
     /// `model`.
     pub model: String,
@@ -22,6 +23,8 @@ pub struct TextCompletionCall {
     pub prompt_bytes: usize,
     /// `max_tokens`.
     pub max_tokens: Option<u64>,
+    /// The `pointsman` field.
+    pub extension: Extension,
 }
 
 impl TextCompletionCall {
@@ -31,7 +34,7 @@ impl TextCompletionCall {
     /// The body is not a JSON object within `limits`, or a field that the gateway looks at is missing, of the wrong type or out
     /// of range.
     pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, ParseError> {
-        let body = parse_body(bytes, limits)?;
+        let (body, extension) = take_extension(parse_body(bytes, limits)?)?;
         let fields = Fields(&body);
         let (is_streaming, wants_usage) = parse_stream(&fields)?;
         fields.integer("n", 1..=u64::from(limits.choices))?;
@@ -41,6 +44,7 @@ impl TextCompletionCall {
             wants_usage,
             prompt_bytes: fields.raw("prompt").map_or(0, str::len),
             max_tokens: fields.integer("max_tokens", 0..=u64::MAX)?,
+            extension,
             body,
         })
     }
@@ -60,5 +64,16 @@ mod tests {
         assert_eq!((call.model.as_str(), call.is_streaming, call.max_tokens), ("m", true, Some(5)));
         assert_eq!(call.prompt_bytes, r#""hello""#.len());
         assert_eq!(call.body.bytes(), &body);
+    }
+
+    #[test]
+    fn the_pointsman_field_is_read_and_taken_out() {
+        let body = r#"{"model":"m","pointsman":{"max_cost":0.5},"prompt":"hello"}"#;
+        let limits = Limits { messages: 1, choices: 1, depth: 4 };
+
+        let call = TextCompletionCall::parse(Bytes::from(body), &limits).unwrap();
+
+        assert_eq!(call.extension.max_cost, Some(0.5));
+        assert_eq!(call.body.bytes(), &r#"{"model":"m","prompt":"hello"}"#);
     }
 }
