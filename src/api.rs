@@ -1,11 +1,11 @@
 //! Everything actix: routes, reading requests, writing responses.
 //!
-//! A handler reads the request ([`intake`]: who asks, with what body), parses the body with a function of `wire`, hands it to
-//! the gateway and turns what comes back into a response ([`answer`], [`stream`]). It decides nothing. Around every handler
-//! stands [`shape`]: it notes the arrival, gives every response its `x-request-id`, and turns every error and panic into an
-//! OpenAI-shaped body; [`error`] is the only place where a [`Code`](crate::error::Code) becomes an HTTP status.
+//! A handler reads the request (`intake`: who asks, with what body), parses the body with a function of `wire`, hands it to
+//! the gateway and turns what comes back into a response (`answer`, `stream`). It decides nothing. Around every handler
+//! stands `shape`: it notes the arrival, gives every response its `x-request-id`, and turns every error and panic into an
+//! OpenAI-shaped body; `error` is the only place where a [`Code`] becomes an HTTP status.
 //!
-//! There are two listeners ([`routes`]): the public one for callers, and one for operators and admins, on loopback by default.
+//! There are two listeners (`routes`): the public one for callers, and one for operators and admins, on loopback by default.
 //!
 //! # Invariants
 //! - Every error response has all four keys of an OpenAI error and an `x-request-id`.

@@ -1,8 +1,8 @@
 //! The request flow, one line per stage; the only file that knows their order.
 //!
 //! [`Gateway::chat`] reads top to bottom like the list in `lib.rs`. What a request gathers on its way (record, permit, times)
-//! lives in one [`run::Run`]; whatever happens, dropping it books the request exactly once. A stream takes the run with it
-//! ([`stream`]), behind the events, so that an attempt is booked before its request.
+//! lives in one `run::Run`; whatever happens, dropping it books the request exactly once. A stream takes the run with it
+//! (`stream`), behind the events, so that an attempt is booked before its request.
 
 mod answer;
 mod asking;

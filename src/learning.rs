@@ -1,6 +1,6 @@
 //! Router training, calibration, evaluation and ONNX export.
 //!
-//! [`data`] reads outcomes of models on prompts; [`train`] turns them into an artifact by the contract of
+//! [`data`] reads outcomes of models on prompts; [`mod@train`] turns them into an artifact by the contract of
 //! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`], [`heads`], [`abilities`], [`lengths`], then
 //! [`graph`] and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
 //!

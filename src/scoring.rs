@@ -16,7 +16,7 @@
 //!   checked, and the graph must reproduce `golden.jsonl` within its tolerance before it scores a prompt.
 //! - A prompt of any size costs a bounded time; a panic inside an engine becomes [`ScoresUnavailable::Failed`].
 //! - Engines are named in one file each: [`session_onnx`] and [`session_rten`]. To add one: a file, an [`Engine`], an arm in
-//!   [`load`], a line in the contract test.
+//!   [`mod@load`], a line in the contract test.
 
 pub mod artifact;
 pub mod constant;

@@ -10,7 +10,7 @@
 //!
 //! # What mistral.rs 0.8.1 does wrong, and what stands against it
 //!
-//! - On a CPU a decode batch of more than one mixes its sequences up: a [`queue::Turn`] is held by the sequence itself and given
+//! - On a CPU a decode batch of more than one mixes its sequences up: a `queue::Turn` is held by the sequence itself and given
 //!   back only when its end token is forced.
 //! - Without paged attention its prefix cache answers with another prompt's cache: it is off.
 //! - A slow reader of its stream stops the engine, a dropped reader of a whole reply kills it: every answer is streamed, into a

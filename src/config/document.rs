@@ -34,7 +34,7 @@ pub struct Document {
     pub providers: BTreeMap<String, ProviderDocument>,
     /// Models in the order in which they are listed to callers.
     pub models: Vec<ModelDocument>,
-    /// Other names for models and policies; a target is a model, "auto", "auto:<policy>" or another alias.
+    /// Other names for models and policies; a target is a model, "auto", `auto:<policy>` or another alias.
     pub aliases: BTreeMap<String, String>,
     /// What a model name that nothing knows means; without it such a request is refused.
     pub catch_all: Option<String>,

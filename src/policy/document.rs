@@ -54,7 +54,7 @@ impl Default for PolicyDocument {
     }
 }
 
-/// "all", or a list of models, aliases, and "tag:<tag>" for every model with that tag.
+/// "all", or a list of models, aliases, and `tag:<tag>` for every model with that tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CandidatesDocument {

@@ -19,7 +19,7 @@ pub struct ProviderDocument {
     /// The language it speaks.
     #[serde(default)]
     pub wire: WireDocument,
-    /// Base URL, for instance https://api.openai.com/v1.
+    /// Base URL, for instance `https://api.openai.com/v1`.
     #[schemars(regex(pattern = "^https?://[^/ ]+"), title = "a URL", extend("examples" = ["https://api.openai.com/v1"]))]
     #[serde(default)]
     pub base_url: String,
