@@ -94,8 +94,7 @@ impl Bill {
 
 /// An answer on its way to the caller: a stream if the caller asked for one, else whole. The stream carries usage exactly
 /// where the caller asked for it, and books the request when it ends or is dropped. If the request asked for an explanation,
-/// the body (of a stream, its first event) already carries it in its `pointsman` field; an answer from the cache has none,
-/// because nothing was decided.
+/// the body (of a stream, its first event) already carries it in its `pointsman` field.
 #[derive(Debug)]
 pub struct Answer {
     /// The body.
