@@ -49,13 +49,17 @@ async fn answer(body: Bytes, events: Data<Vec<Bytes>>) -> HttpResponse {
     }
     let mut response = HttpResponse::Ok();
     response.content_type("text/event-stream");
-    if has(b"\"model\":\"paced\"") { response.streaming(paced(&events)) } else { response.body(events.concat()) }
+    if has(b"\"model\":\"paced\"") {
+        response.streaming(paced(events.to_vec()))
+    } else {
+        response.body(events.concat())
+    }
 }
 
-fn paced(events: &[Bytes]) -> impl stream::Stream<Item = io::Result<Bytes>> + use<> {
+fn paced(events: Vec<Bytes>) -> impl stream::Stream<Item = io::Result<Bytes>> {
     let mut ticks = interval(PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    stream::unfold((events.to_vec().into_iter(), ticks), |(mut events, mut ticks)| async move {
+    stream::unfold((events.into_iter(), ticks), |(mut events, mut ticks)| async move {
         let event = events.next()?;
         ticks.tick().await;
         Some((Ok(event), (events, ticks)))
