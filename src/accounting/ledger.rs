@@ -1,8 +1,8 @@
 //! The ledger: every record in one SQLite file, written by one thread behind a bounded queue.
 //!
-//! A request hands its record over and goes on; it never waits for the disk. The writer takes what has gathered, writes it in
-//! one transaction and tries again when the disk refuses. Only when the queue is full, or a batch fails for good, is a record
-//! lost; the loss is counted, logged as an error, and told to `on_lost`.
+//! A request hands its record over and goes on; it never waits for the disk. The writer lets records gather for a moment,
+//! writes them in one transaction and tries again when the disk refuses. Only when the queue is full, or a batch fails for
+//! good, is a record lost; the loss is counted, logged as an error, and told to `on_lost`.
 //!
 //! Records older than the retention are deleted in small steps between batches. What a key spent per day is kept in a table
 //! of its own, so that budgets and invoices outlive the records.
@@ -28,9 +28,12 @@ use crate::{domain::RequestRecord, runtime::SharedClock};
 
 pub use self::{read::LedgerReader, sqlite::SqliteFault};
 
-/// Records in one transaction: large enough that the disk is synced a few times a second at most, small enough that a failed
-/// batch loses little.
+/// Most records in one transaction, so that a failed batch loses little.
 const BATCH: usize = 512;
+
+/// How long the first record of a batch waits for others. Neighbours share the pages that a transaction writes, and a request
+/// does not wake the writer while it gathers; more gains little.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// How often a failed batch is tried.
 const TRIES: u32 = 4;
@@ -229,6 +232,9 @@ impl Writer {
     }
 
     fn write(&mut self, first: Box<RequestRecord>) {
+        if self.waiting.load(Ordering::Relaxed) < BATCH {
+            std::thread::park_timeout(GATHER);
+        }
         let mut batch = vec![first];
         batch.extend(self.queue.try_iter().take(BATCH - 1));
         self.write_batch(&batch);

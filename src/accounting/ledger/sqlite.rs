@@ -1,13 +1,13 @@
 //! The SQLite side of writing: schema, migration, batches, deletion.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{collections::BTreeMap, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::LedgerError;
-use crate::domain::{Attempt, AttemptOutcome, RequestRecord};
+use crate::domain::{Attempt, AttemptOutcome, NanoUsd, RequestRecord, Tokens};
 
 /// What SQLite said.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,7 @@ impl Store {
     /// is left as it is.
     pub(super) fn insert(&mut self, records: &[Box<RequestRecord>]) -> Result<(), SqliteFault> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut spending: BTreeMap<(&str, Date), Spent> = BTreeMap::new();
         for record in records {
             let is_new = insert_record(&transaction, record)?;
             if !is_new {
@@ -78,7 +79,10 @@ impl Store {
             for (position, attempt) in record.attempts.iter().enumerate() {
                 insert_attempt(&transaction, record, position, attempt)?;
             }
-            add_spending(&transaction, record)?;
+            spending.entry((record.key.as_str(), day_of(record.at))).or_default().add(record);
+        }
+        for ((key, day), spent) in spending {
+            add_spending(&transaction, key, day, spent)?;
         }
         Ok(transaction.commit()?)
     }
@@ -217,12 +221,28 @@ fn attempt_end(end: &AttemptOutcome) -> (&'static str, Option<&str>) {
     }
 }
 
-fn add_spending(transaction: &Transaction<'_>, record: &RequestRecord) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO spending VALUES (?1, ?2, 1, ?3, ?4) ON CONFLICT (key, day) DO UPDATE
-        SET requests = requests + 1, tokens = tokens + ?3, cost_nanos = cost_nanos + ?4";
-    let tokens = integer(record.usage.total().0);
-    let day = day_of(record.at).to_string();
-    transaction.prepare_cached(sql)?.execute(params![record.key.as_str(), day, tokens, integer(record.cost.0)])?;
+/// What the records of one batch add to one row of the spending.
+#[derive(Default)]
+struct Spent {
+    requests: u64,
+    tokens: Tokens,
+    cost: NanoUsd,
+}
+
+impl Spent {
+    fn add(&mut self, record: &RequestRecord) {
+        self.requests += 1;
+        self.tokens += record.usage.total();
+        self.cost += record.cost;
+    }
+}
+
+fn add_spending(transaction: &Transaction<'_>, key: &str, day: Date, spent: Spent) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT INTO spending VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key, day) DO UPDATE
+        SET requests = requests + ?3, tokens = tokens + ?4, cost_nanos = cost_nanos + ?5";
+    let Spent { requests, tokens, cost } = spent;
+    let values = params![key, day.to_string(), integer(requests), integer(tokens.0), integer(cost.0)];
+    transaction.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 
