@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -99,6 +100,12 @@ names! {
     KeyId;
 }
 
+/// Returns what `Uuid::now_v7` does, which has a lock for all threads and asks the operating system for its chance each time.
+fn fresh() -> Uuid {
+    let millis = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
+}
+
 macro_rules! identifiers {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -106,9 +113,9 @@ macro_rules! identifiers {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Returns a fresh identifier that sorts by time.
+            /// Returns a fresh identifier that sorts by time, to the millisecond.
             pub fn fresh() -> Self {
-                Self(Uuid::now_v7())
+                Self(fresh())
             }
 
             /// Parses what [`fmt::Display`] writes; `None` when the text is something else.
@@ -153,6 +160,18 @@ mod tests {
 
         assert_eq!(RequestId::parse(&request.to_string()), Some(request));
         assert_eq!(DecisionId::parse(&request.to_string()), None);
+    }
+
+    #[test]
+    fn identifiers_are_all_different_and_sort_by_their_millisecond() {
+        let before = Timestamp::now().as_millisecond();
+        let identifiers: std::collections::BTreeSet<String> =
+            (0..1_000).map(|_| RequestId::fresh().to_string()).collect();
+
+        assert_eq!(identifiers.len(), 1_000);
+        let first = identifiers.first().unwrap();
+        let millis = i64::from_str_radix(&first["req-".len()..][..12], 16).unwrap();
+        assert!(millis >= before, "{first}");
     }
 
     #[test]
