@@ -60,12 +60,12 @@ impl Passing {
         Self { source, run: Some(run), view, keep, ready: VecDeque::new(), bill, stop, is_polling: false }
     }
 
-    fn take(&mut self, event: &Event) -> Result<(), RawError> {
+    fn take(&mut self, event: Event) -> Result<(), RawError> {
         if let (true, Some(run)) = (event.has_content, &mut self.run) {
             run.first_token();
         }
         if let Some(keep) = &mut self.keep {
-            keep.push(event);
+            keep.push(&event);
         }
         let facts = if event.usage.is_some() {
             ChunkFacts::read(&event.data).unwrap_or_default()
@@ -73,7 +73,7 @@ impl Passing {
             ChunkFacts::default()
         };
         if let Some(data) = self.view.usage.show(&event.data, &facts)? {
-            self.give(Event { data, ..event.clone() })?;
+            self.give(Event { data, ..event })?;
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Passing {
                 return Poll::Ready(None);
             }
             let step = match ready!(self.poll_source(context)) {
-                Some(Ok(event)) => self.take(&event),
+                Some(Ok(event)) => self.take(event),
                 None => self.finish(),
                 Some(Err(error)) => {
                     self.fail(error.code);
