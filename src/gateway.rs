@@ -41,7 +41,7 @@ use crate::{
     accounting::Bookkeeping,
     admission::{Admission, Demand},
     cache::CacheStore,
-    domain::{Ask, Decision, Endpoint, ModelName, RequestFacts, Scores, ScoresUnavailable},
+    domain::{Ask, Decision, Endpoint, ModelKind, ModelName, RequestFacts, Scores, ScoresUnavailable},
     execute::{Executor, Models},
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
@@ -123,9 +123,16 @@ impl Gateway {
         }
     }
 
+    /// Books a request that was refused before its body could be understood; its record names no model.
+    pub fn refuse_unread(&self, endpoint: Endpoint, context: RequestContext, refusal: Refusal) -> Refusal {
+        let run = Run::open(&self.parts.books, endpoint, ("", false), context);
+        run.refuse(Failure::from(refusal))
+    }
+
     async fn answer_chat(&self, run: &mut Run, call: Arc<ChatCall>) -> Result<(Body, Extras), Failure> {
         let policies = self.parts.policies.current();
         let target = self.resolver(&policies).resolve(&call.model)?;
+        target.must_be(ModelKind::Chat, &self.parts.models)?;
         run.note_target(&target);
         let facts = facts::of_chat(&call);
         self.admit(run, &target, &facts)?;

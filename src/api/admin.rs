@@ -6,6 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    http::header,
     middleware::Next,
     web,
 };
@@ -34,10 +35,22 @@ pub(super) async fn authorize<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    match check_token(&services, credential(request.request())) {
+    let leave =
+        check_token(&services, credential(request.request())).and_then(|()| check_origin(&services, request.request()));
+    match leave {
         Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
         Err(error) => Ok(request.into_response(error.error_response())),
     }
+}
+
+/// Refuses web pages where no token is needed: a page from anywhere could otherwise change policies on this machine through
+/// the browser of whoever looks at it. Browsers name the page in `Origin`; other clients do not.
+fn check_origin(services: &Services, request: &HttpRequest) -> Result<(), ApiError> {
+    if services.admin.token.is_some() || !request.headers().contains_key(header::ORIGIN) {
+        return Ok(());
+    }
+    let message = "The admin API takes no requests from web pages unless it has a token; set `admin.token`.";
+    Err(ApiError::new(Code::Forbidden, message).about("origin"))
 }
 
 fn check_token(services: &Services, credential: Option<&str>) -> Result<(), ApiError> {

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Services, answer, error::ApiError, intake::Intake, preferences};
-use crate::wire::text::TextCompletionCall;
+use super::{Services, answer, error::ApiError, intake::Intake};
+use crate::{domain::Endpoint, wire::text::TextCompletionCall};
 
 /// Answers a text completion request, whole or streamed.
 pub(super) async fn create(
@@ -11,9 +11,8 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let intake = Intake::read(&services, &request, payload).await?;
-    let call = TextCompletionCall::parse(intake.body.clone(), &services.wire_limits())?;
-    let context = intake.context(preferences::join(&call.extension, request.headers())?);
+    let intake = Intake::read(&services, Endpoint::Completions, &request, payload).await?;
+    let (call, context) = intake.understand(&services, &request, TextCompletionCall::parse, |call| &call.extension)?;
     let answer = services.before_end(services.gateway.complete(call, context)).await??;
     Ok(answer::respond(answer, &services))
 }

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Services, answer, error::ApiError, intake::Intake, preferences};
-use crate::wire::embeddings::EmbeddingsCall;
+use super::{Services, answer, error::ApiError, intake::Intake};
+use crate::{domain::Endpoint, wire::embeddings::EmbeddingsCall};
 
 /// Answers an embeddings request.
 pub(super) async fn create(
@@ -11,9 +11,8 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let intake = Intake::read(&services, &request, payload).await?;
-    let call = EmbeddingsCall::parse(intake.body.clone(), &services.wire_limits())?;
-    let context = intake.context(preferences::join(&call.extension, request.headers())?);
+    let intake = Intake::read(&services, Endpoint::Embeddings, &request, payload).await?;
+    let (call, context) = intake.understand(&services, &request, EmbeddingsCall::parse, |call| &call.extension)?;
     let answer = services.before_end(services.gateway.embed(call, context)).await??;
     Ok(answer::respond(answer, &services))
 }

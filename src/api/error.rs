@@ -88,6 +88,12 @@ impl ApiError {
         (is_callers && self.extras.passage.is_none()).then_some(self.code)
     }
 
+    /// Returns the error as the gateway books it.
+    pub(super) fn into_refusal(self) -> Refusal {
+        let Extras { param, retry_after, passage, .. } = *self.extras;
+        Refusal { code: self.code, message: self.message, param, retry_after, passage }
+    }
+
     fn body(&self) -> Bytes {
         let body = render_error(self.code, &self.message, self.extras.param.as_deref());
         let Some((name, json)) = &self.extras.detail else { return body };

@@ -6,10 +6,14 @@ use actix_web::{HttpMessage, HttpRequest, http::header, web};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Services, body, error::ApiError};
+use super::{Services, body, error::ApiError, preferences};
 use crate::{
-    domain::{Preferences, Principal, RequestId},
+    domain::{Endpoint, Preferences, Principal, RequestId},
     gateway::RequestContext,
+    wire::{
+        chat::Extension,
+        parse::{Limits, ParseError},
+    },
 };
 
 /// When a request came and what it is called; noted before anything else.
@@ -33,30 +37,63 @@ impl Arrival {
 
 /// A request whose caller is known and whose body is read.
 pub(super) struct Intake {
+    endpoint: Endpoint,
     arrival: Arrival,
     principal: Principal,
     auth: Duration,
     body_read: Instant,
-    /// The body.
-    pub(super) body: Bytes,
+    body: Bytes,
 }
 
 impl Intake {
-    /// Authenticates, then reads the body.
+    /// Authenticates, then reads the body. From here on whatever goes wrong is booked.
     pub(super) async fn read(
         services: &Services,
+        endpoint: Endpoint,
         request: &HttpRequest,
         payload: web::Payload,
     ) -> Result<Self, ApiError> {
         let started = Instant::now();
         let principal = authenticate(services, request)?;
         let auth = started.elapsed();
-        let body = body::read(request, payload, &services.server.limits).await?;
-        Ok(Self { arrival: Arrival::of(request), principal, auth, body_read: Instant::now(), body })
+        let read = body::read(request, payload, &services.server.limits).await;
+        let (body, error) = read.map_or_else(|error| (Bytes::new(), Some(error)), |body| (body, None));
+        let arrival = Arrival::of(request);
+        let intake = Self { endpoint, arrival, principal, auth, body_read: Instant::now(), body };
+        match error {
+            None => Ok(intake),
+            Some(error) => Err(intake.refused(services, error)),
+        }
+    }
+
+    /// Parses the body and joins what field and headers ask of the gateway itself.
+    pub(super) fn understand<C>(
+        self,
+        services: &Services,
+        request: &HttpRequest,
+        parse: fn(Bytes, &Limits) -> Result<C, ParseError>,
+        extension: fn(&C) -> &Extension,
+    ) -> Result<(C, RequestContext), ApiError> {
+        let parsed = parse(self.body.clone(), &services.wire_limits()).map_err(ApiError::from);
+        let joined = parsed.and_then(|call| {
+            let preferences = preferences::join(extension(&call), request.headers())?;
+            Ok((call, preferences))
+        });
+        match joined {
+            Ok((call, preferences)) => Ok((call, self.context(preferences))),
+            Err(error) => Err(self.refused(services, error)),
+        }
+    }
+
+    /// Books a request that cannot be understood, and returns its error with what its head says.
+    fn refused(self, services: &Services, error: ApiError) -> ApiError {
+        let endpoint = self.endpoint;
+        let context = self.context(Preferences::default());
+        services.gateway.refuse_unread(endpoint, context, error.into_refusal()).into()
     }
 
     /// Returns what the gateway has to know besides the body, which is parsed by now.
-    pub(super) fn context(self, preferences: Preferences) -> RequestContext {
+    fn context(self, preferences: Preferences) -> RequestContext {
         RequestContext {
             request: self.arrival.request,
             arrived: self.arrival.at,

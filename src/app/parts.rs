@@ -137,6 +137,7 @@ pub(super) fn gateway_settings(config: &Config) -> Settings {
             aliases: config.aliases.clone(),
             catch_all: config.catch_all.clone(),
             default_policy: config.default_policy.clone(),
+            asleep: config.asleep.iter().cloned().collect(),
         },
         owners: config.models.iter().map(|model| (model.facts.name.clone(), models::owner(model))).collect(),
         score_deadline: config.router.as_ref().map_or(Duration::ZERO, |router| router.deadline),

@@ -163,7 +163,7 @@ impl Inner {
     fn load(&self) {
         leave_a_core_free();
         let begun = self.clock.elapsed();
-        let loaded = load::load(&self.settings.weights, &self.place, &self.report);
+        let loaded = load::load(&self.settings, &self.place, &self.report);
         match loaded {
             Ok(engine) => {
                 let took = self.clock.elapsed().saturating_sub(begun);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use secrecy::SecretString;
 
-use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, Timeouts};
+use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, Timeouts, Tokens};
 
 /// Everything the program is told.
 #[derive(Clone, Debug)]
@@ -174,6 +174,8 @@ pub enum WeightSource {
 pub struct LocalSettings {
     /// Where its weights come from.
     pub weights: WeightSource,
+    /// Longest prompt plus answer; the weights' own limit holds where it is smaller.
+    pub context_window: Tokens,
     /// Waiting requests before new ones are refused.
     pub queue: usize,
     /// Longest wait in the queue.

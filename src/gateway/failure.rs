@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::answer::Refusal;
 use crate::{
     admission::AdmitError,
     domain::{BackendError, NoRoute, Outcome},
@@ -60,6 +61,13 @@ impl From<ExecuteError> for Failure {
             retry_after: error.retry_after(),
             was_tried: error.was_attempted(),
         }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, message, param, retry_after, passage: _ } = refusal;
+        Self { code, message, param, retry_after, was_tried: false }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::failure::Failure;
 use crate::{
-    domain::{CacheRule, Limits, ModelName, PolicyName, Timeouts},
+    domain::{CacheRule, Limits, ModelKind, ModelName, PolicyName, Timeouts},
     error::Code,
     execute::Models,
     policy::{Policy, PolicySet},
@@ -25,6 +25,8 @@ pub struct Names {
     pub catch_all: Option<String>,
     /// The policy behind `auto`.
     pub default_policy: PolicyName,
+    /// Models without credentials, with the environment variable that would wake each.
+    pub asleep: BTreeMap<ModelName, String>,
 }
 
 /// What will answer.
@@ -58,6 +60,23 @@ impl Target {
             Self::Policy(policy) => policy.strategy.needs_scores(),
             Self::Model(_) => false,
         }
+    }
+
+    /// Checks that a named model is of the kind that an endpoint asks.
+    ///
+    /// # Errors
+    /// It is of the other kind.
+    pub(super) fn must_be(&self, kind: ModelKind, models: &Models) -> Result<(), Failure> {
+        let Self::Model(name) = self else { return Ok(()) };
+        let found = models.get(name.as_str()).map_or(kind, |model| model.facts.kind);
+        if found == kind {
+            return Ok(());
+        }
+        let message = match found {
+            ModelKind::Embedding => format!("The model '{name}' embeds text and does not chat; use /v1/embeddings."),
+            ModelKind::Chat => format!("The model '{name}' chats and does not embed; name an embedding model."),
+        };
+        Err(Failure::new(Code::InvalidRequest, message).at("model"))
     }
 
     /// Returns the policy's own timeouts.
@@ -96,7 +115,11 @@ impl Resolver<'_> {
 
     fn find(&self, requested: &str) -> Option<Target> {
         let name = self.names.aliases.get(requested).map_or(requested, String::as_str);
-        self.find_exact(name).or_else(|| self.find_exact(self.names.catch_all.as_deref()?))
+        let found = self.find_exact(name);
+        // Whoever names a policy, or a model that is asleep, means that one: it is told, not caught.
+        let is_meant = name.starts_with(AUTO_PREFIX) || self.names.asleep.contains_key(name);
+        let catch_all = self.names.catch_all.as_deref().filter(|_| !is_meant);
+        found.or_else(|| self.find_exact(catch_all?))
     }
 
     fn find_exact(&self, name: &str) -> Option<Target> {
@@ -114,6 +137,12 @@ impl Resolver<'_> {
     }
 
     fn unknown(&self, requested: &str) -> Failure {
+        let name = self.names.aliases.get(requested).map_or(requested, String::as_str);
+        if let Some(variable) = self.names.asleep.get(name) {
+            let message =
+                format!("The model '{name}' is asleep: start the gateway with {variable} in its environment.");
+            return Failure::new(Code::ModelNotFound, message).at("model");
+        }
         let policies = self.policies.policies.keys().map(|name| format!("{AUTO_PREFIX}{name}"));
         let known = self.models.iter().map(|model| model.facts.name.to_string()).chain(policies);
         let best = known

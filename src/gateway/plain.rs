@@ -13,7 +13,7 @@ use super::{
     stream::Source,
 };
 use crate::{
-    domain::{Endpoint, Leg, ModelName, NanoUsd, Plan, Reply, RequestFacts},
+    domain::{Endpoint, Leg, ModelKind, ModelName, NanoUsd, Plan, Reply, RequestFacts},
     error::Code,
     execute::{Job, Operation},
     routing::estimate,
@@ -61,6 +61,9 @@ impl Gateway {
             let message = "Policies route chat requests only; name a model (GET /v1/models lists them).";
             return Err(Failure::new(Code::InvalidRequest, message).at("model"));
         };
+        if let Operation::Embed(_) = operation {
+            target.must_be(ModelKind::Embedding, &self.parts.models)?;
+        }
         self.admit(run, &target, facts)?;
         let upper = self.upper_cost(model, facts);
         run.reserve(upper)?;

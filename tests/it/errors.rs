@@ -202,3 +202,53 @@ async fn an_error_says_what_the_request_cost() {
     assert_eq!(failed.header("x-pointsman-cost-usd"), "0.000000000");
     assert!(server.until_booked(2).await.iter().all(|record| record.cost_nanos == 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_cannot_be_understood_is_booked_too() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream).set("/server/limits", json!({"body": "1KiB"}))).await;
+    let post = |path: &str, body: &str| {
+        server.request("POST", path).header("content-type", "application/json").bytes(body.to_owned())
+    };
+
+    refused(post("/v1/chat/completions", "{\"model\": ").send().await, 400, "invalid_json").await;
+    refused(post("/v1/embeddings", "{\"model\": \"small\"}").send().await, 400, "invalid_request").await;
+    refused(post("/v1/completions", &" ".repeat(2000)).send().await, 413, "body_too_large").await;
+
+    let booked = server.until_booked(3).await;
+    assert!(booked.iter().all(|record| record.outcome == "refused" && record.attempts.is_empty()), "{booked:?}");
+    assert!(upstream.journal().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_asked_only_for_what_it_is_for() {
+    let upstream = Upstream::start().await;
+    let embedder = json!({"name": "embedder", "provider": "scripted", "kind": "embedding", "context_window": 512});
+    let server = Server::start(Setup::new(&upstream).model(embedder)).await;
+    let embeddings =
+        |model: &str| server.request("POST", "/v1/embeddings").json(&json!({"model": model, "input": "hello"}));
+
+    let chats = refused(server.ask(&chat("embedder")).await, 400, "invalid_request").await;
+    let embeds = refused(embeddings("small").send().await, 400, "invalid_request").await;
+
+    assert_eq!((&chats["param"], &embeds["param"]), (&json!("model"), &json!("model")));
+    assert!(upstream.journal().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_nothing_answers_to_is_told_with_the_way_out() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::new(&upstream).set("/catch_all", "small");
+    let setup = setup.set("/providers/sleeping", json!({"base_url": upstream.base_url(), "api_key": "${NO_SUCH_KEY}"}));
+    let setup = setup.model(json!({"name": "dreamer", "provider": "sleeping", "context_window": 512}));
+    let server = Server::start(setup).await;
+
+    let typo = refused(server.ask(&chat("auto:defautl")).await, 404, "model_not_found").await;
+    let asleep = server.ask(&chat("dreamer")).await;
+    let caught = server.ask(&chat("anything")).await;
+
+    assert!(typo["message"].as_str().unwrap().contains("auto:default"), "{typo}");
+    let asleep = refused(asleep, 404, "model_not_found").await;
+    assert!(asleep["message"].as_str().unwrap().contains("NO_SUCH_KEY"), "{asleep}");
+    assert_eq!(caught.status, 200);
+}

@@ -117,3 +117,15 @@ async fn a_bad_file_keeps_the_old_policy_and_shows() {
     let status = server.admin("GET", "/admin/v1/status").send().await.text().await;
     assert!(status.contains("nobody"), "{status}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_changes_nothing_where_no_token_is_needed() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream)).await;
+    let path = "/admin/v1/policies/default/rollback";
+
+    let page = server.admin("POST", path).header("origin", "https://example.com").json(&json!({"version": 1}));
+    let answer = page.send().await;
+
+    assert_eq!(answer.status, 403);
+}

@@ -85,12 +85,15 @@ impl Engine {
     /// Starts an answer to `messages`.
     ///
     /// # Errors
-    /// The engine is dead and did not come back.
+    /// The messages do not fit, or the engine is dead and did not come back.
     ///
     /// # Cancel safety
     /// Dropping the future starts nothing, or a sequence that ends at its first token.
     pub(super) async fn start(&self, messages: &[Message], making: Making, turn: Turn) -> Result<Running, EngineError> {
         let window = self.vocabulary.window();
+        if messages.iter().map(|message| self.vocabulary.at_least(&message.text)).sum::<u64>() >= window {
+            return Err(EngineError::TooLong { window });
+        }
         let longest = making.max_tokens.map_or(window, |tokens| tokens.min(window));
         let room = usize::try_from(longest).unwrap_or(usize::MAX / 4) + SPARE_ROOM;
         let (step_sender, steps) = mpsc::channel(room);

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     artifacts::{self, Kind, Progress, State, Store, catalogue},
-    config::WeightSource,
+    config::{LocalSettings, WeightSource},
+    domain::Tokens,
     wire::chat::{Message, Role},
 };
 
@@ -58,19 +59,19 @@ pub struct WeightPlace {
 }
 
 /// Loads a model on the calling thread, which must not be part of an async runtime: loading blocks, and may panic.
-pub(super) fn load(source: &WeightSource, place: &WeightPlace, report: &Report) -> Result<Engine, LoadError> {
-    catch_unwind(AssertUnwindSafe(|| load_or_panic(source, place, report))).unwrap_or(Err(LoadError::Panicked))
+pub(super) fn load(settings: &LocalSettings, place: &WeightPlace, report: &Report) -> Result<Engine, LoadError> {
+    catch_unwind(AssertUnwindSafe(|| load_or_panic(settings, place, report))).unwrap_or(Err(LoadError::Panicked))
 }
 
-fn load_or_panic(source: &WeightSource, place: &WeightPlace, report: &Report) -> Result<Engine, LoadError> {
-    let builder = builder(source, place, report)?;
+fn load_or_panic(settings: &LocalSettings, place: &WeightPlace, report: &Report) -> Result<Engine, LoadError> {
+    let builder = builder(&settings.weights, place, report)?;
     report.enter(Phase::Loading);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| LoadError::Refused(error.to_string()))?;
     runtime.block_on(async {
-        let engine = start(builder).await?;
+        let engine = start(builder, settings.context_window).await?;
         report.enter(Phase::WarmingUp);
         warm_up(&engine).await?;
         Ok(engine)
@@ -88,12 +89,12 @@ async fn warm_up(engine: &Engine) -> Result<(), LoadError> {
     Ok(())
 }
 
-async fn start(builder: AnyModelBuilder) -> Result<Engine, LoadError> {
+async fn start(builder: AnyModelBuilder, most: Tokens) -> Result<Engine, LoadError> {
     let (pipeline, scheduler, config) =
         builder.build_pipeline().await.map_err(|error| LoadError::Refused(format!("{error:#}")))?;
     let metadata = pipeline.lock().await.get_metadata();
     let parsers = metadata.llg_factory.clone().ok_or(LoadError::Lacks("tokenizer"))?;
-    let window = metadata.max_seq_len as u64;
+    let window = (metadata.max_seq_len as u64).min(most.0);
     let vocabulary = Vocabulary::new(parsers, metadata.eos_tok.clone(), window).ok_or(LoadError::Lacks("end token"))?;
     let model = mistralrs::model_builder_trait::build_model_from_pipeline(pipeline, scheduler, config).await;
     Ok(Engine::new(model, Arc::new(vocabulary)))

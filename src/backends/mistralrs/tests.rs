@@ -28,7 +28,13 @@ fn tiny(queue: usize) -> Arc<Local> {
 }
 
 fn start(weights: WeightSource, queue: usize) -> Arc<Local> {
-    let settings = LocalSettings { weights, queue, queue_timeout: Duration::from_secs(60), preload: true };
+    let settings = LocalSettings {
+        weights,
+        context_window: Tokens(1 << 20),
+        queue,
+        queue_timeout: Duration::from_secs(60),
+        preload: true,
+    };
     let place = WeightPlace { store: Store::new(Environment::System.data_dir()), may_fetch: false };
     Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()))
 }
@@ -148,6 +154,28 @@ async fn a_prompt_longer_than_the_context_is_refused_by_name() {
     let error = ask(&TINY, json!({ "messages": [{ "role": "user", "content": prompt }] })).await.unwrap_err();
 
     assert_eq!((error.code, error.param.as_deref()), (Code::ContextLengthExceeded, Some("messages")));
+}
+
+#[tokio::test]
+async fn a_configured_context_holds_where_it_is_smaller_than_the_weights_own() {
+    let weights = WeightSource::Path(TINY_DIR.path().to_owned());
+    let settings = LocalSettings {
+        weights,
+        context_window: Tokens(WINDOW / 4),
+        queue: 4,
+        queue_timeout: Duration::from_secs(60),
+        preload: true,
+    };
+    let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
+    let local = Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()));
+    let prompt = |words: usize| json!({ "messages": [{ "role": "user", "content": "x ".repeat(words) }] });
+
+    let long = ask(&local, prompt(WINDOW as usize / 4)).await.unwrap_err();
+    let endless = ask(&local, prompt(1 << 20)).await.unwrap_err();
+    let whole = ask(&local, json!({ "temperature": 0 })).await.unwrap();
+
+    assert_eq!((long.code, endless.code), (Code::ContextLengthExceeded, Code::ContextLengthExceeded));
+    assert!(whole.usage.unwrap().total().0 <= WINDOW / 4);
 }
 
 #[tokio::test]
@@ -296,7 +324,13 @@ async fn silence_is_counted_and_forgotten_when_the_engine_is_heard_again() {
 async fn weights_that_are_not_there_fail_with_the_command_to_run() {
     let dir = tempfile::tempdir().unwrap();
     let weights = WeightSource::Catalogue("smollm2-135m-instruct".to_owned());
-    let settings = LocalSettings { weights, queue: 1, queue_timeout: Duration::ZERO, preload: true };
+    let settings = LocalSettings {
+        weights,
+        context_window: Tokens(1 << 20),
+        queue: 1,
+        queue_timeout: Duration::ZERO,
+        preload: true,
+    };
     let place = WeightPlace { store: Store::new(dir.path()), may_fetch: false };
     let local = Local::start(model_name("small"), settings, place, Arc::new(SystemClock::default()));
 
@@ -310,7 +344,13 @@ async fn weights_that_are_not_there_fail_with_the_command_to_run() {
 #[tokio::test]
 async fn a_sleeping_model_is_woken_by_its_first_request() {
     let weights = WeightSource::Path(TINY_DIR.path().to_owned());
-    let settings = LocalSettings { weights, queue: 1, queue_timeout: Duration::ZERO, preload: false };
+    let settings = LocalSettings {
+        weights,
+        context_window: Tokens(1 << 20),
+        queue: 1,
+        queue_timeout: Duration::ZERO,
+        preload: false,
+    };
     let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
     let local = Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()));
     assert_eq!(local.status().phase, Phase::Asleep);

@@ -6,6 +6,9 @@ use mistralrs_core::llguidance::{Matcher, ParserFactory, api::TopLevelGrammar, t
 
 use crate::wire::chat::ResponseFormat;
 
+/// Bytes of text that a token hardly ever exceeds: the longest of common vocabularies are runs of 64 to 128 blanks.
+const LONGEST_TOKEN: u64 = 128;
+
 /// A model's tokens, its end tokens and the length of its context.
 pub(super) struct Vocabulary {
     parsers: Arc<ParserFactory>,
@@ -44,6 +47,16 @@ impl Vocabulary {
     /// Returns the longest prompt plus answer, in tokens.
     pub(super) fn window(&self) -> u64 {
         self.window
+    }
+
+    /// Returns a number of tokens that `text` has at the least. Reading a prompt cannot be stopped, so one that does not fit
+    /// must never reach the engine; text far too long is not even cut into tokens.
+    pub(super) fn at_least(&self, text: &str) -> u64 {
+        let bytes = text.len() as u64;
+        if bytes > self.window.saturating_mul(LONGEST_TOKEN) {
+            return bytes / LONGEST_TOKEN;
+        }
+        self.parsers.tok_env().tokenize(text).len() as u64
     }
 
     /// Returns the grammar of a response format; `None` for free text.

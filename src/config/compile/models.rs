@@ -108,7 +108,7 @@ impl Compiler<'_, '_> {
         }
         if let Some(local) = &model.local {
             return self
-                .local(local, &at.key("local"))
+                .local((local, model.context_window), &at.key("local"))
                 .map_or(Way::Refused, |local| Way::Reached(ModelSource::Local(local)));
         }
         match &model.simulated {
@@ -159,7 +159,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn local(&mut self, local: &LocalDocument, at: &Path) -> Option<LocalSettings> {
+    fn local(&mut self, (local, window): (&LocalDocument, u64), at: &Path) -> Option<LocalSettings> {
         for (key, is_given) in [("revision", local.revision.is_some()), ("file", local.file.is_some())] {
             if is_given && local.hugging_face.is_none() {
                 self.report.add(&at.key(key), format!("\"{key}\" needs \"hugging_face\""));
@@ -181,6 +181,7 @@ impl Compiler<'_, '_> {
         };
         Some(LocalSettings {
             weights,
+            context_window: Tokens(window),
             queue: local.queue,
             queue_timeout: local.queue_timeout.0,
             preload: local.preload,
