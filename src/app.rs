@@ -51,7 +51,7 @@ pub struct App {
     stop: Stop,
     tasks: Tasks,
     // Dropped last: connections live on it.
-    _outbound: Option<tokio::runtime::Runtime>,
+    _outbound: parts::OutboundRuntime,
 }
 
 /// Whether models are really reached.
@@ -77,8 +77,8 @@ impl App {
         let scorer = parts::scorer(&config)?;
         parts::tell_router(scorer.as_deref(), &telemetry);
         let outbound = parts::outbound(&config)?;
-        let http = match &outbound {
-            Some(runtime) => Http::shared(runtime.handle().clone(), tasks.clone()),
+        let http = match outbound.handle() {
+            Some(handle) => Http::shared(handle.clone(), tasks.clone()),
             None => Http::per_worker(),
         };
         let is_live = mode == Mode::Live;

@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
+use tokio::runtime::{Handle, Runtime};
 
 use super::{AppError, Mode, models};
 use crate::{
@@ -70,14 +71,33 @@ pub(super) fn tell_router(scorer: Option<&dyn Scorer>, telemetry: &Telemetry) {
     telemetry.set_router(Some((engine, artifact)));
 }
 
-/// Returns the runtime on which outbound calls live, where they do not live on the workers.
-pub(super) fn outbound(config: &Config) -> Result<Option<tokio::runtime::Runtime>, AppError> {
+/// The runtime on which outbound calls live, where they do not live on the workers. Dropping it waits for nothing: a runtime
+/// that waits must not be dropped on another one's thread.
+pub(super) struct OutboundRuntime(Option<Runtime>);
+
+impl OutboundRuntime {
+    /// Returns where to spawn; `None` means on the workers.
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for OutboundRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Starts the runtime for outbound calls, where the configuration asks for one.
+pub(super) fn outbound(config: &Config) -> Result<OutboundRuntime, AppError> {
     if config.server.outbound == Outbound::PerWorker {
-        return Ok(None);
+        return Ok(OutboundRuntime(None));
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(config.server.workers).thread_name("outbound").enable_all().build();
-    runtime.map(Some).map_err(AppError::Server)
+    runtime.map(|runtime| OutboundRuntime(Some(runtime))).map_err(AppError::Server)
 }
 
 pub(super) fn cache(config: &Config, clock: &SharedClock) -> Arc<dyn CacheStore> {

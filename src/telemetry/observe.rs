@@ -124,6 +124,7 @@ pub(super) mod tests {
             PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable, StageTimes,
             TenantId, Tokens, Usage,
         },
+        error::Code,
         telemetry::{Telemetry, metrics::TABLE},
     };
 
@@ -280,6 +281,7 @@ pub(super) mod tests {
         telemetry.set_model_state(&model, &Availability::Ready);
         telemetry.set_queue(&model, 2);
         telemetry.set_ledger_waiting(3);
+        telemetry.turned_away(RequestId::fresh(), Code::MissingApiKey);
 
         let text = telemetry.render();
 

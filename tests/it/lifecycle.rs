@@ -102,3 +102,20 @@ async fn the_ledger_survives_a_restart() {
 
     assert_eq!(server.until_booked(2).await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outbound_calls_on_a_shared_runtime_serve_and_end_as_those_on_the_workers() {
+    let upstream = Upstream::start().await;
+    upstream.answers("upstream-small", "hello");
+    let server = Server::start(Setup::new(&upstream).set("/server/outbound", "shared")).await;
+
+    let whole = server.ask(&chat("small")).await.status;
+    let events = server.ask(&streamed("small")).await.events().await;
+    server.signal("TERM");
+    let (status, log, _) = server.end().await;
+
+    assert_eq!(whole, 200);
+    assert!(!events.is_empty());
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("panic"), "{log}");
+}

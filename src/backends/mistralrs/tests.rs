@@ -10,7 +10,7 @@ use crate::{
     artifacts::Store,
     backends::contract::{Subject, chat_call, context, keeps_the_contract, model_name},
     config::{Environment, WeightSource},
-    domain::{CallContext, EventStream, Usage, WholeReply},
+    domain::{CallContext, EventStream, Tokens, Usage, WholeReply},
     runtime::SystemClock,
 };
 
