@@ -189,7 +189,7 @@ mod tests {
 
         assert_eq!((response.status().as_u16(), body["error"]["code"].as_str()), (status, Some(code)));
         let keys: Vec<_> = body["error"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["code", "message", "param", "type"]);
+        assert_eq!(keys, ["message", "type", "param", "code"]);
         assert!(response.headers().get(headers::REQUEST_ID).unwrap().to_str().unwrap().starts_with("req-"));
         assert!(!body.to_string().contains("secret"));
         response

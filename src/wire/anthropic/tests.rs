@@ -176,7 +176,7 @@ fn thinking_comes_back_to_anthropic_as_it_was_handed_out() {
 
     assert!(
         mapped.contains(
-            r#"{"role":"assistant","content":[{"signature":"c2ln","thinking":"They greet.","type":"thinking"},"#
+            r#"{"role":"assistant","content":[{"type":"thinking","thinking":"They greet.","signature":"c2ln"},"#
         ),
         "{mapped}"
     );
@@ -232,16 +232,16 @@ fn events_become_chunks() {
     assert_eq!(steps.last(), Some(&Step::End));
     let choices: Vec<String> = chunks.iter().map(|chunk| summary(chunk)).collect();
     insta::assert_snapshot!(choices.join("\n"), @r#"
-    {"content":"","role":"assistant"} null
+    {"role":"assistant","content":""} null
     {"reasoning_content":"They greet."} null
-    {"thinking_blocks":[{"signature":"c2ln","thinking":"They greet.","type":"thinking"}]} null
+    {"thinking_blocks":[{"type":"thinking","thinking":"They greet.","signature":"c2ln"}]} null
     {"content":"Grüß "} null
     {"content":"Gott 👋"} null
-    {"tool_calls":[{"function":{"arguments":"","name":"weather"},"id":"toolu_1","index":0,"type":"function"}]} null
-    {"tool_calls":[{"function":{"arguments":"{\"city\": \"Wi"},"index":0}]} null
-    {"tool_calls":[{"function":{"arguments":"en\"}"},"index":0}]} null
-    {"tool_calls":[{"function":{"arguments":"","name":"clock"},"id":"toolu_2","index":1,"type":"function"}]} null
-    {"tool_calls":[{"function":{"arguments":"{}"},"index":1}]} null
+    {"tool_calls":[{"index":0,"id":"toolu_1","type":"function","function":{"name":"weather","arguments":""}}]} null
+    {"tool_calls":[{"index":0,"function":{"arguments":"{\"city\": \"Wi"}}]} null
+    {"tool_calls":[{"index":0,"function":{"arguments":"en\"}"}}]} null
+    {"tool_calls":[{"index":1,"id":"toolu_2","type":"function","function":{"name":"clock","arguments":""}}]} null
+    {"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]} null
     {} "tool_calls"
     usage 33 + 9
     "#);
