@@ -86,6 +86,9 @@ impl Default for AccountingDocument {
     }
 }
 
+/// Our own story and others' troubles: what mistral.rs and actix tell of themselves at every start is left out.
+const DEFAULT_LOG: &str = "info,mistralrs_core=error,mistralrs_quant=error,actix_server=warn";
+
 /// Logs and traces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -100,7 +103,7 @@ pub struct TelemetryDocument {
 
 impl Default for TelemetryDocument {
     fn default() -> Self {
-        Self { log: "info".to_owned(), format: LogFormatDocument::Text, otlp: None }
+        Self { log: DEFAULT_LOG.to_owned(), format: LogFormatDocument::Text, otlp: None }
     }
 }
 
