@@ -18,7 +18,7 @@ mod offline;
 mod parts;
 mod router_model;
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::sync::Arc;
 
 pub use self::{
     error::AppError,
@@ -143,12 +143,8 @@ impl App {
     }
 }
 
-/// Prepares the process before anything else runs: one TLS provider for every client (two are linked), and one core that
-/// number crunching leaves free for serving.
+/// Prepares the process before anything else runs: one TLS provider for every client, because two are linked.
 pub fn prepare_process() {
     // An error means that it is installed already.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    // An error means that the pool is in use already, with its default size.
-    rayon::ThreadPoolBuilder::new().num_threads(cores.saturating_sub(1).max(1)).build_global().ok();
 }
