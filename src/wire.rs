@@ -13,6 +13,7 @@
 //!
 //! To add a wire: one file with its types and two functions, into bytes and out of bytes, with a property test that joins them.
 
+pub mod answer;
 pub mod anthropic;
 pub mod chat;
 pub mod chunk;

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::usage::UsageFields;
+use crate::wire::{answer::Counts, usage::UsageFields};
 
 /// A number of tokens; arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,6 +56,12 @@ pub struct Usage {
     /// Whether the figures are our own estimate, because the provider sent none.
     #[serde(default)]
     pub is_estimated: bool,
+}
+
+impl From<Usage> for Counts {
+    fn from(usage: Usage) -> Self {
+        Self { prompt_tokens: usage.input.0, completion_tokens: usage.output.0, total_tokens: usage.total().0 }
+    }
 }
 
 impl From<UsageFields> for Usage {

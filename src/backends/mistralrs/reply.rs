@@ -4,7 +4,10 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::hook::{Entry, Finish, Spelled};
-use crate::domain::{Event, Usage, WholeReply};
+use crate::{
+    domain::{Event, Usage, WholeReply},
+    wire::answer::{Answer, CHUNK, COMPLETION, ChunkChoice, Counts, Delta, Message, WholeChoice},
+};
 
 /// What every chunk of an answer repeats.
 #[derive(Clone, Debug)]
@@ -37,48 +40,6 @@ impl Finish {
 }
 
 #[derive(Serialize)]
-struct Body<'a, C> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    model: &'a str,
-    choices: Vec<C>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<UsageBody>>,
-}
-
-#[derive(Serialize)]
-struct ChunkChoice<'a> {
-    index: u32,
-    delta: Delta<'a>,
-    logprobs: Option<Logprobs>,
-    finish_reason: Option<&'static str>,
-}
-
-#[derive(Default, Serialize)]
-struct Delta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct WholeChoice<'a> {
-    index: usize,
-    message: Message<'a>,
-    logprobs: Option<Logprobs>,
-    finish_reason: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: &'a str,
-    refusal: Option<&'a str>,
-}
-
-#[derive(Serialize)]
 struct Logprobs {
     content: Vec<LogprobBody>,
     refusal: Option<()>,
@@ -98,23 +59,16 @@ struct TokenBody {
     bytes: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Serialize)]
-struct UsageBody {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-}
-
 impl Head {
     /// Returns the chunk that opens a choice.
     pub(super) fn role(&self, index: u32) -> Event {
-        self.chunk(index, Delta { role: Some("assistant"), content: Some("") }, None, None)
+        self.chunk(index, Delta::opening(), None, None)
     }
 
     /// Returns a chunk with text.
     pub(super) fn content(&self, index: u32, text: &str, entry: Option<&Entry>) -> Event {
         let logprobs = entry.map(|entry| logprobs(std::slice::from_ref(entry)));
-        let event = self.chunk(index, Delta { role: None, content: Some(text) }, logprobs, None);
+        let event = self.chunk(index, Delta::text(text), logprobs, None);
         Event { has_content: !text.is_empty(), ..event }
     }
 
@@ -125,19 +79,19 @@ impl Head {
 
     /// Returns the chunk that closes the answer.
     pub(super) fn usage(&self, usage: Usage) -> Event {
-        let body = self.body::<ChunkChoice<'_>>("chat.completion.chunk", Vec::new(), Some(Some(usage_body(usage))));
+        let body = self.body::<()>(CHUNK, Vec::new(), Some(Some(usage.into())));
         Event { data: body, has_content: false, usage: Some(usage), finish_reason: None }
     }
 
     /// Returns a whole answer.
     pub(super) fn whole(&self, choices: &[Choice], usage: Usage) -> WholeReply {
-        let bodies = choices.iter().enumerate().map(|(index, choice)| WholeChoice {
+        let bodies = (0..).zip(choices).map(|(index, choice)| WholeChoice {
             index,
-            message: Message { role: "assistant", content: &choice.text, refusal: None },
+            message: Message::of_assistant(&choice.text),
             logprobs: choice.entries.as_deref().map(logprobs),
             finish_reason: choice.finish.map(Finish::name),
         });
-        let body = self.body("chat.completion", bodies.collect(), Some(Some(usage_body(usage))));
+        let body = self.body(COMPLETION, bodies.collect(), Some(Some(usage.into())));
         let finish = choices.first().and_then(|choice| choice.finish);
         WholeReply { body, usage: Some(usage), finish_reason: finish.map(|finish| finish.name().to_owned()) }
     }
@@ -150,19 +104,13 @@ impl Head {
         finish_reason: Option<&'static str>,
     ) -> Event {
         let choice = ChunkChoice { index, delta, logprobs, finish_reason };
-        let data = self.body("chat.completion.chunk", vec![choice], self.wants_usage.then_some(None));
+        let data = self.body(CHUNK, vec![choice], self.wants_usage.then_some(None));
         Event { data, has_content: false, usage: None, finish_reason: finish_reason.map(str::to_owned) }
     }
 
-    fn body<C: Serialize>(&self, object: &'static str, choices: Vec<C>, usage: Option<Option<UsageBody>>) -> Bytes {
-        let body = Body { id: &self.id, object, created: self.created, model: &self.model, choices, usage };
-        // Plain structs of text and finite numbers always become JSON.
-        serde_json::to_vec(&body).unwrap_or_default().into()
+    fn body<C: Serialize>(&self, object: &'static str, choices: Vec<C>, usage: Option<Option<Counts>>) -> Bytes {
+        Answer { id: &self.id, object, created: self.created, model: &self.model, choices, usage }.to_bytes()
     }
-}
-
-fn usage_body(usage: Usage) -> UsageBody {
-    UsageBody { prompt_tokens: usage.input.0, completion_tokens: usage.output.0, total_tokens: usage.total().0 }
 }
 
 fn logprobs(entries: &[Entry]) -> Logprobs {
