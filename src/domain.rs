@@ -24,7 +24,7 @@ pub mod scores;
 pub mod spending;
 pub mod tokens;
 
-pub use ask::{Ask, Availability, Candidate, Estimate, LoadStep, RequestFacts};
+pub use ask::{Ask, Availability, Candidate, Estimate, Evidence, LoadStep, Needs, RequestFacts, Signals};
 pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
 pub use backend_error::BackendError;
 pub use cache_rule::{CacheControl, CacheRule};
@@ -40,6 +40,6 @@ pub use principal::Principal;
 pub use prompt::PromptView;
 pub use record::{CacheOutcome, Endpoint, Outcome, RequestRecord, StageTimes};
 pub use reply::{Event, EventStream, Reply, WholeReply};
-pub use scores::{Length, Probability, Quality, Scores, ScoresUnavailable};
+pub use scores::{Familiarity, Length, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, Topic};
 pub use spending::Spending;
 pub use tokens::{Tokens, Usage};

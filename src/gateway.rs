@@ -41,7 +41,7 @@ use crate::{
     accounting::Bookkeeping,
     admission::{Admission, Demand},
     cache::CacheStore,
-    domain::{Ask, Decision, Endpoint, ModelKind, ModelName, RequestFacts, Scores, ScoresUnavailable},
+    domain::{Ask, Decision, Endpoint, ModelKind, ModelName, PromptView, RequestFacts, Scores, ScoresUnavailable},
     execute::{Executor, Models},
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
@@ -140,8 +140,9 @@ impl Gateway {
             LookUp::Hit(hit) => return self.answer_again(run, &target, &hit, &call).await,
             LookUp::Miss(slot) => slot,
         };
-        let scores = self.score(run, &target, &call, &facts).await;
-        let (decision, ask) = self.decide(run, &target, facts, &scores)?;
+        let prompt = facts::prompt_view(&call, facts.input_tokens);
+        let scores = self.score(run, &target, &prompt).await;
+        let (decision, ask) = self.decide(run, &target, (facts, &prompt), &scores)?;
         let explanation = run.wants_explanation().then(|| explain::field(&decision, &ask)).transpose()?;
         let body = self.execute(run, &target, (decision.plan, &ask), &call).await?;
         Ok((body, Extras { slot, explanation }))
@@ -165,39 +166,32 @@ impl Gateway {
         Ok(())
     }
 
-    async fn score(
-        &self,
-        run: &mut Run,
-        target: &Target,
-        call: &ChatCall,
-        facts: &RequestFacts,
-    ) -> Result<Scores, ScoresUnavailable> {
-        if !target.needs_scores() {
+    async fn score(&self, run: &mut Run, target: &Target, prompt: &PromptView) -> Result<Scores, ScoresUnavailable> {
+        if !target.needs().scores {
             return Err(ScoresUnavailable::Off);
         }
         let started = Instant::now();
-        let scores = self.scores(call, facts).await;
+        let scores = self.scores(prompt).await;
         run.note_score(started.elapsed(), scores.as_ref().err().copied());
         scores
     }
 
-    async fn scores(&self, call: &ChatCall, facts: &RequestFacts) -> Result<Scores, ScoresUnavailable> {
+    async fn scores(&self, prompt: &PromptView) -> Result<Scores, ScoresUnavailable> {
         let Some(scorer) = &self.parts.scorer else {
             return Err(ScoresUnavailable::Off);
         };
-        let prompt = facts::prompt_view(call, facts.input_tokens);
-        scorer.score(&prompt, self.parts.settings.score_deadline).await
+        scorer.score(prompt, self.parts.settings.score_deadline).await
     }
 
     fn decide(
         &self,
         run: &mut Run,
         target: &Target,
-        facts: RequestFacts,
+        (facts, prompt): (RequestFacts, &PromptView),
         scores: &Result<Scores, ScoresUnavailable>,
     ) -> Result<(Decision, Ask), Failure> {
         let started = Instant::now();
-        let question = Question { target, facts, context: run.context(), seed: run.seed(), scores };
+        let question = Question { target, facts, prompt, context: run.context(), seed: run.seed(), scores };
         let ask = candidates::ask(&self.parts.models, question);
         let decision = candidates::decide(target, &ask)?;
         run.note_decision(ask.clone(), &decision, started.elapsed());

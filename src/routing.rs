@@ -46,7 +46,9 @@ pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
 pub use quality_cost::{Goals, QualityCost, QualityCostParameters};
 pub use weighted::{Weighted, WeightedParameters};
 
-use crate::domain::{Ask, Decision, NoRoute};
+use std::collections::BTreeSet;
+
+use crate::domain::{Ask, Decision, Needs, NoRoute};
 
 /// A way to choose.
 pub trait Strategy: Send + Sync {
@@ -56,6 +58,12 @@ pub trait Strategy: Send + Sync {
     /// No candidate meets the hard constraints.
     fn decide(&self, ask: &Ask) -> Result<Decision, NoRoute>;
 
-    /// Returns whether `decide` looks at scores; if not, the router model need not run.
-    fn needs_scores(&self) -> bool;
+    /// Returns what `decide` looks at; nothing else is computed.
+    fn needs(&self) -> Needs;
+
+    /// Returns the names of what it looks for in a text and finds in this one; they come back in
+    /// [`Signals::matched`](crate::domain::Signals::matched), so that a record can replay a decision without the text.
+    fn observe(&self, _text: &str) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 }

@@ -1,14 +1,16 @@
 //! Everything a strategy may look at. The same [`Ask`] always gives the same plan.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    ids::{KeyId, TenantId},
     model::{Modality, ModelFacts},
     money::NanoUsd,
     preferences::Preferences,
-    scores::{Probability, ScoresUnavailable},
+    scores::{Familiarity, Observed, Probability, ScoresUnavailable, Topic},
     tokens::Tokens,
 };
 
@@ -99,6 +101,9 @@ impl LoadStep {
 pub struct Estimate {
     /// Predicted quality.
     pub quality: Probability,
+    /// Standard deviation of `quality`, in `[0, 0.5]`.
+    #[serde(default)]
+    pub spread: f64,
     /// Whether `quality` is a prior, because the router has no profile of the model or could not score.
     pub is_prior: bool,
     /// Expected tokens of the answer, median.
@@ -111,6 +116,80 @@ pub struct Estimate {
     pub latency: Duration,
 }
 
+/// What graded prompts near this one say of a model, by source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The clusters of the training data that the prompt is nearest to.
+    pub clusters: Option<Observed>,
+    /// The nearest prompts of the training data.
+    pub neighbours: Option<Observed>,
+    /// The gateway's own traffic, as far as it was graded.
+    pub traffic: Option<Observed>,
+}
+
+/// Which inputs a strategy looks at; nothing else is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Scores of the router model.
+    pub scores: bool,
+    /// [`Evidence::clusters`].
+    pub clusters: bool,
+    /// [`Evidence::neighbours`].
+    pub neighbours: bool,
+    /// [`Evidence::traffic`].
+    pub traffic: bool,
+}
+
+impl Needs {
+    /// Nothing but the candidates.
+    pub const NOTHING: Self = Self { scores: false, clusters: false, neighbours: false, traffic: false };
+    /// Scores and no evidence.
+    pub const SCORES: Self = Self { scores: true, ..Self::NOTHING };
+
+    /// Returns what either needs.
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            scores: self.scores || other.scores,
+            clusters: self.clusters || other.clusters,
+            neighbours: self.neighbours || other.neighbours,
+            traffic: self.traffic || other.traffic,
+        }
+    }
+}
+
+/// What is known of the prompt and of who sends it, besides what the request needs. It holds no text of the prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signals {
+    /// How near the prompt lies to the router model's training data.
+    pub familiarity: Familiarity,
+    /// What it is about, the largest share first; empty without scores.
+    pub topics: Vec<Topic>,
+    /// Characters of the last user turn.
+    pub characters: u64,
+    /// What [`Strategy::observe`](crate::routing::Strategy::observe) found in the text.
+    pub matched: BTreeSet<String>,
+    /// The tenant that asks.
+    pub tenant: Option<TenantId>,
+    /// The key that it asks with.
+    pub key: Option<KeyId>,
+    /// When the request arrived.
+    pub arrived: Timestamp,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            familiarity: Familiarity::UNKNOWN,
+            topics: Vec::new(),
+            characters: 0,
+            matched: BTreeSet::new(),
+            tenant: None,
+            key: None,
+            arrived: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
 /// A model that could answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
@@ -118,6 +197,9 @@ pub struct Candidate {
     pub model: Arc<ModelFacts>,
     /// What is expected of it on this prompt.
     pub estimate: Estimate,
+    /// What graded prompts near this one say of it; only what the strategy needs.
+    #[serde(default)]
+    pub evidence: Evidence,
     /// Whether it can be asked now.
     pub availability: Availability,
 }
@@ -129,6 +211,9 @@ pub struct Ask {
     pub request: RequestFacts,
     /// What the request wants.
     pub preferences: Preferences,
+    /// What else is known of the prompt and of who sends it.
+    #[serde(default)]
+    pub signals: Signals,
     /// The policy's candidates in the order of the policy.
     pub candidates: Vec<Candidate>,
     /// Why there are no scores; `None` when there are.

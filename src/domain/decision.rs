@@ -6,6 +6,7 @@ use super::{
     ask::Estimate,
     ids::{ModelName, PolicyName},
     plan::Plan,
+    scores::Probability,
 };
 use crate::error::Code;
 
@@ -136,6 +137,8 @@ pub struct Decision {
     pub reason: Reason,
     /// Every candidate, best first, rejected ones last.
     pub alternatives: Vec<Alternative>,
+    /// Probability with which the first leg was drawn; 1 where no chance was involved.
+    pub propensity: Probability,
     /// The policy that decided; `None` when the caller named a model.
     pub policy: Option<PolicyName>,
     /// The version of that policy; 0 when the caller named a model.

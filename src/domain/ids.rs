@@ -124,6 +124,12 @@ macro_rules! identifiers {
                 Uuid::try_parse(hex).ok().map(Self)
             }
 
+            /// Returns when it was made, to the millisecond; the epoch for an identifier that carries no time.
+            pub fn made_at(self) -> Timestamp {
+                let millis = i64::try_from(self.0.as_u64_pair().0 >> 16).unwrap_or_default();
+                Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+            }
+
             /// Returns 64 bits of the identifier, to seed choices made for it.
             pub fn seed(self) -> u64 {
                 self.0.as_u64_pair().1

@@ -4,6 +4,8 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::model::ModelFacts;
+
 /// A number in `[0, 1]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -14,6 +16,9 @@ impl Probability {
     pub fn clamped(value: f64) -> Self {
         if value.is_nan() { Self(0.0) } else { Self(value.clamp(0.0, 1.0)) }
     }
+
+    /// Certainty.
+    pub const ONE: Self = Self(1.0);
 
     /// Returns the number.
     pub fn value(self) -> f64 {
@@ -35,8 +40,96 @@ pub struct Length {
 pub struct Quality {
     /// Probability that the answer is good.
     pub mean: Probability,
+    /// Standard deviation of `mean`: how far the model's true rate on such prompts may lie from it, in `[0, 0.5]`.
+    pub spread: f64,
     /// Answer length of this model relative to [`Scores::length`]; 1 when unknown.
     pub verbosity: f64,
+}
+
+/// What a model without a profile is taken to reach, from what its provider tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prior {
+    /// Log-odds of a good answer of the average known model on this prompt.
+    pub logit: f64,
+    /// Added per unit of `ln(1 + output price in US dollars per million tokens)` above the known models' mean.
+    pub price: f64,
+    /// That mean.
+    pub price_center: f64,
+    /// Added per unit of `ln(parameters in billions)` above the known models' mean.
+    pub size: f64,
+    /// That mean.
+    pub size_center: f64,
+    /// Added per unit of `ln(context window in thousand tokens)` above the known models' mean.
+    pub context: f64,
+    /// That mean.
+    pub context_center: f64,
+    /// Standard deviation of the resulting probability, from leaving out one known model at a time.
+    pub spread: f64,
+}
+
+impl Prior {
+    /// Returns the expected quality of a model.
+    pub fn quality(&self, model: &ModelFacts) -> Probability {
+        let above = |weight: f64, value: Option<f64>, center: f64| value.map_or(0.0, |value| weight * (value - center));
+        let price = (1.0 + model.prices.output.dollars()).ln();
+        let context = (model.context_window.0 as f64 / 1_000.0).max(1.0).ln();
+        let size = model.parameters_b.filter(|size| *size > 0.0).map(f64::ln);
+        let logit = self.logit
+            + above(self.price, Some(price), self.price_center)
+            + above(self.size, size, self.size_center)
+            + above(self.context, Some(context), self.context_center);
+        Probability::clamped(1.0 / (1.0 + (-logit).exp()))
+    }
+
+    /// Returns the prior that says the same of every model.
+    pub fn flat(mean: Probability, spread: f64) -> Self {
+        let mean = mean.value().clamp(1e-6, 1.0 - 1e-6);
+        let logit = (mean / (1.0 - mean)).ln();
+        Self {
+            logit,
+            price: 0.0,
+            price_center: 0.0,
+            size: 0.0,
+            size_center: 0.0,
+            context: 0.0,
+            context_center: 0.0,
+            spread,
+        }
+    }
+}
+
+/// How near a prompt lies to what the router model was trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Familiarity {
+    /// Share of held-back training prompts that lie at least as far out as this one: 1 in the middle, 0 beyond all.
+    pub typicality: Probability,
+    /// Whether predictions should not be trusted here; the policy says what follows.
+    pub is_outside: bool,
+}
+
+impl Familiarity {
+    /// What is assumed where an artifact cannot tell.
+    pub const UNKNOWN: Self = Self { typicality: Probability::ONE, is_outside: false };
+}
+
+/// A subject and how much of the prompt is about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Topic {
+    /// The subject: a closed set of the artifact, for instance `math`, `code`, `law`.
+    pub name: Arc<str>,
+    /// Its share; the shares of all topics add up to 1.
+    pub share: Probability,
+}
+
+/// What graded prompts near this one say of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Mean grade, shrunk to the model's mean.
+    pub mean: Probability,
+    /// Effective number of graded prompts behind it.
+    pub weight: f64,
+    /// Standard deviation of `mean`.
+    pub spread: f64,
 }
 
 /// Everything one forward pass says of a prompt.
@@ -50,8 +143,14 @@ pub struct Scores {
     pub length: Length,
     /// Predicted quality by profile name.
     pub quality: HashMap<Arc<str>, Quality>,
-    /// What a model without a profile is taken to reach: the mean over the known profiles.
-    pub prior: Probability,
+    /// What a model without a profile is taken to reach.
+    pub prior: Prior,
+    /// How near the prompt lies to the training data.
+    pub familiarity: Familiarity,
+    /// What the prompt is about, the largest share first.
+    pub topics: Vec<Topic>,
+    /// Checksum of the artifact; what was calibrated with another one does not hold here.
+    pub artifact: Arc<str>,
     /// How long scoring took.
     pub took: Duration,
 }

@@ -1,8 +1,13 @@
 //! Who could answer, what is expected of each, and the decision among them.
 
+use std::collections::BTreeSet;
+
 use super::{answer::RequestContext, names::Target};
 use crate::{
-    domain::{Ask, Candidate, Decision, ModelName, NanoUsd, NoRoute, RequestFacts, Scores, ScoresUnavailable},
+    domain::{
+        Ask, Candidate, Decision, Evidence, Familiarity, ModelName, NanoUsd, NoRoute, PromptView, RequestFacts, Scores,
+        ScoresUnavailable, Signals,
+    },
     execute::{Model, Models},
     routing::{Named, Strategy, estimate},
 };
@@ -11,6 +16,7 @@ use crate::{
 pub(super) struct Question<'a> {
     pub(super) target: &'a Target,
     pub(super) facts: RequestFacts,
+    pub(super) prompt: &'a PromptView,
     pub(super) context: &'a RequestContext,
     pub(super) seed: u64,
     pub(super) scores: &'a Result<Scores, ScoresUnavailable>,
@@ -25,8 +31,9 @@ pub(super) fn ask(models: &Models, question: Question<'_>) -> Ask {
     };
     let known = named.iter().filter_map(|name| models.get(name.as_str()));
     let candidates = known.map(|model| candidate(model, &question.facts, scores)).collect();
-    let unscored = question.target.needs_scores().then(|| question.scores.as_ref().err().copied()).flatten();
+    let unscored = question.target.needs().scores.then(|| question.scores.as_ref().err().copied()).flatten();
     Ask {
+        signals: signals(&question, scores),
         request: question.facts,
         preferences: question.context.preferences.clone(),
         candidates,
@@ -35,10 +42,28 @@ pub(super) fn ask(models: &Models, question: Question<'_>) -> Ask {
     }
 }
 
+fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
+    let text = &question.prompt.text;
+    let matched = match question.target {
+        Target::Policy(policy) => policy.strategy.observe(text),
+        Target::Model(_) => BTreeSet::new(),
+    };
+    Signals {
+        familiarity: scores.map_or(Familiarity::UNKNOWN, |scores| scores.familiarity),
+        topics: scores.map(|scores| scores.topics.clone()).unwrap_or_default(),
+        characters: text.chars().count() as u64,
+        matched,
+        tenant: Some(question.context.principal.tenant.clone()),
+        key: Some(question.context.principal.key.clone()),
+        arrived: question.context.request.made_at(),
+    }
+}
+
 fn candidate(model: &Model, facts: &RequestFacts, scores: Option<&Scores>) -> Candidate {
     Candidate {
         model: model.facts.clone(),
         estimate: estimate(&model.facts, facts, scores, Some(model.measured_latency())),
+        evidence: Evidence::default(),
         availability: model.availability(),
     }
 }

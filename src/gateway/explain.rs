@@ -34,9 +34,10 @@ impl Gateway {
         context: &RequestContext,
     ) -> Explanation {
         let facts = facts::of_chat(call);
-        let scores = if target.needs_scores() { self.scores(call, &facts).await } else { Err(ScoresUnavailable::Off) };
+        let prompt = facts::prompt_view(call, facts.input_tokens);
+        let scores = if target.needs().scores { self.scores(&prompt).await } else { Err(ScoresUnavailable::Off) };
         let seed = context.request.seed();
-        let question = candidates::Question { target, facts, context, seed, scores: &scores };
+        let question = candidates::Question { target, facts, prompt: &prompt, context, seed, scores: &scores };
         let ask = candidates::ask(&self.parts.models, question);
         explained(target, &ask, candidates::decide(target, &ask))
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::failure::Failure;
 use crate::{
-    domain::{CacheRule, Limits, ModelKind, ModelName, PolicyName, Timeouts},
+    domain::{CacheRule, Limits, ModelKind, ModelName, Needs, PolicyName, Timeouts},
     error::Code,
     execute::Models,
     policy::{Policy, PolicySet},
@@ -54,11 +54,11 @@ impl Target {
         }
     }
 
-    /// Returns whether the router model has to run.
-    pub(super) fn needs_scores(&self) -> bool {
+    /// Returns what has to be known before the decision.
+    pub(super) fn needs(&self) -> Needs {
         match self {
-            Self::Policy(policy) => policy.strategy.needs_scores(),
-            Self::Model(_) => false,
+            Self::Policy(policy) => policy.strategy.needs(),
+            Self::Model(_) => Needs::NOTHING,
         }
     }
 

@@ -15,6 +15,9 @@ pub const DEFAULT_LONGEST_ANSWER: Tokens = Tokens(4_096);
 /// Quality assumed without scores: nothing is known.
 pub const DEFAULT_QUALITY: f64 = 0.5;
 
+/// Its standard deviation: that of a number of which nothing is known but that it lies in `[0, 1]`.
+pub const DEFAULT_SPREAD: f64 = 0.29;
+
 /// A model's speed as measured on its last answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeasuredLatency {
@@ -43,9 +46,14 @@ pub fn estimate(
     let verbosity = profile.map_or(1.0, |profile| profile.verbosity);
     let median = scores.map_or(DEFAULT_OUTPUT_TOKENS, |scores| scores.length.median * verbosity);
     let output_tokens = bounded(median, longest.0 as f64);
-    let prior = scores.map_or(Probability::clamped(DEFAULT_QUALITY), |scores| scores.prior);
+    let (quality, spread) = match (profile, scores) {
+        (Some(profile), _) => (profile.mean, profile.spread),
+        (None, Some(scores)) => (scores.prior.quality(model), scores.prior.spread),
+        (None, None) => (Probability::clamped(DEFAULT_QUALITY), DEFAULT_SPREAD),
+    };
     Estimate {
-        quality: profile.map_or(prior, |profile| profile.mean),
+        quality,
+        spread,
         is_prior: profile.is_none(),
         output_tokens,
         cost: cost(model, request, Tokens(output_tokens.ceil() as u64)),
@@ -89,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{Length, Quality},
+        domain::{Familiarity, Length, Prior, Quality},
         routing::samples::facts,
     };
 
@@ -98,13 +106,16 @@ mod tests {
     }
 
     fn scores() -> Scores {
-        let quality = Quality { mean: Probability::clamped(0.8), verbosity: 1.5 };
+        let quality = Quality { mean: Probability::clamped(0.8), spread: 0.05, verbosity: 1.5 };
         Scores {
             embedding: Arc::new([]),
             latent: Arc::new([]),
             length: Length { median: 100.0, upper: 400.0 },
             quality: [(Arc::from("profiled"), quality)].into(),
-            prior: Probability::clamped(0.6),
+            prior: Prior::flat(Probability::clamped(0.6), 0.2),
+            familiarity: Familiarity::UNKNOWN,
+            topics: Vec::new(),
+            artifact: Arc::from("test"),
             took: Duration::ZERO,
         }
     }
@@ -125,7 +136,8 @@ mod tests {
     fn an_unknown_model_is_taken_for_an_average_one() {
         let estimate = estimate(&facts("unknown"), &request(), Some(&scores()), None);
 
-        assert_eq!((estimate.quality.value(), estimate.is_prior), (0.6, true));
+        assert!((estimate.quality.value() - 0.6).abs() < 1e-9);
+        assert!(estimate.is_prior);
         assert_eq!(estimate.output_tokens, 100.0);
     }
 

@@ -4,7 +4,7 @@ use super::{
     Constraints, Strategy,
     outcome::{Ranked, decision},
 };
-use crate::domain::{Ask, Decision, ModelName, NoRoute, Reason};
+use crate::domain::{Ask, Decision, ModelName, Needs, NoRoute, Reason};
 
 /// What [`Fixed`] needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +39,8 @@ impl Strategy for Fixed {
         decision(order, gated, Reason::Fixed, self.parameters.max_fallbacks)
     }
 
-    fn needs_scores(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     gates::sift_named,
     outcome::{Ranked, decision},
 };
-use crate::domain::{Ask, Decision, NoRoute, Reason};
+use crate::domain::{Ask, Decision, Needs, NoRoute, Reason};
 
 /// Chooses the ask's only candidate: the model that the caller named. Only the caller's own limits and whether the model can
 /// be asked at all are checked; whether it can do what the request needs is left for the provider to say.
@@ -19,8 +19,8 @@ impl Strategy for Named {
         decision(order, gated, Reason::Named, 0)
     }
 
-    fn needs_scores(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
     }
 }
 

@@ -1,7 +1,7 @@
 //! From an order of candidates to a decision.
 
 use super::{front::is_on_front, gates::Gated};
-use crate::domain::{Alternative, Candidate, Decision, Leg, NoRoute, Plan, Reason, Rejection, Terms};
+use crate::domain::{Alternative, Candidate, Decision, Leg, NoRoute, Plan, Probability, Reason, Rejection, Terms};
 
 /// A candidate that may be chosen, with its share of the objective if the strategy has one.
 pub(super) struct Ranked<'a> {
@@ -30,7 +30,7 @@ pub(super) fn decision(
     let plan = Plan::Single { leg, fallbacks: legs.take(max_fallbacks).collect() };
     let mut alternatives: Vec<_> = order.into_iter().map(|ranked| eligible(ranked, &gated.fitting)).collect();
     alternatives.extend(gated.rejected.into_iter().map(|(candidate, why)| ineligible(candidate, why)));
-    Ok(Decision { plan, reason, alternatives, policy: None, policy_version: 0 })
+    Ok(Decision { plan, reason, alternatives, propensity: Probability::ONE, policy: None, policy_version: 0 })
 }
 
 fn eligible(ranked: Ranked<'_>, among: &[&Candidate]) -> Alternative {

@@ -10,7 +10,7 @@ use super::{
     outcome::{Ranked, decision},
     parameters::check_weight,
 };
-use crate::domain::{Ask, Candidate, Decision, Estimate, ModelFacts, ModelName, NoRoute, Reason, Terms};
+use crate::domain::{Ask, Candidate, Decision, Estimate, ModelFacts, ModelName, Needs, NoRoute, Reason, Terms};
 
 /// One unit of cost in the objective: a cent. On MMLU-Pro and ZeroEval nine of ten answers, over all models, cost between 0.003
 /// and 1.2 of it.
@@ -114,8 +114,8 @@ impl Strategy for QualityCost {
         decision(order, gated, reason, self.parameters.max_fallbacks)
     }
 
-    fn needs_scores(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::SCORES
     }
 }
 

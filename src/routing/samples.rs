@@ -6,8 +6,8 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use crate::domain::{
-    Ask, Availability, Candidate, Estimate, LoadStep, Modality, ModelFacts, ModelKind, ModelName, NanoUsd, Preferences,
-    PricePerMillion, Prices, Probability, RequestFacts, Tag, Tokens,
+    Ask, Availability, Candidate, Estimate, Evidence, LoadStep, Modality, ModelFacts, ModelKind, ModelName, NanoUsd,
+    Preferences, PricePerMillion, Prices, Probability, RequestFacts, Signals, Tag, Tokens,
 };
 
 /// Returns the facts of a model without any particular ability.
@@ -47,12 +47,14 @@ pub(crate) fn expected(name: &str, quality: f64, cost: u64, latency_ms: u64) -> 
         model: Arc::new(facts(name)),
         estimate: Estimate {
             quality: Probability::clamped(quality),
+            spread: 0.05,
             is_prior: false,
             output_tokens: 250.0,
             cost: NanoUsd(cost),
             cost_upper: NanoUsd(cost * 4),
             latency: Duration::from_millis(latency_ms),
         },
+        evidence: Evidence::default(),
         availability: Availability::Ready,
     }
 }
@@ -62,6 +64,7 @@ pub(crate) fn ask(candidates: Vec<Candidate>) -> Ask {
     Ask {
         request: RequestFacts { input_tokens: Tokens(100), choices: 1, ..RequestFacts::default() },
         preferences: Preferences::default(),
+        signals: Signals::default(),
         candidates,
         unscored: None,
         seed: 7,

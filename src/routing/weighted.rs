@@ -7,7 +7,7 @@ use super::{
     outcome::{Ranked, decision},
     parameters::check_weight,
 };
-use crate::domain::{Ask, Decision, ModelName, NoRoute, Reason};
+use crate::domain::{Ask, Decision, ModelName, Needs, NoRoute, Reason};
 
 /// What [`Weighted`] needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +71,8 @@ impl Strategy for Weighted {
         decision(order, gated, Reason::Weighted, self.max_fallbacks)
     }
 
-    fn needs_scores(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{Engine, Scorer};
-use crate::domain::{Length, Probability, PromptView, Quality, Scores, ScoresUnavailable};
+use crate::domain::{Familiarity, Length, Prior, Probability, PromptView, Quality, Scores, ScoresUnavailable};
 
 /// A scorer that looks at nothing.
 #[derive(Clone, Debug)]
@@ -18,7 +18,9 @@ impl Constant {
     pub fn new(quality: impl IntoIterator<Item = (String, f64)>) -> Self {
         let quality: HashMap<Arc<str>, Quality> = quality
             .into_iter()
-            .map(|(name, mean)| (name.into(), Quality { mean: Probability::clamped(mean), verbosity: 1.0 }))
+            .map(|(name, mean)| {
+                (name.into(), Quality { mean: Probability::clamped(mean), spread: 0.0, verbosity: 1.0 })
+            })
             .collect();
         let total: f64 = quality.values().map(|quality| quality.mean.value()).sum();
         let prior = if quality.is_empty() { 0.5 } else { total / quality.len() as f64 };
@@ -28,7 +30,10 @@ impl Constant {
                 latent: Arc::new([0.0]),
                 length: Length { median: 200.0, upper: 800.0 },
                 quality,
-                prior: Probability::clamped(prior),
+                prior: Prior::flat(Probability::clamped(prior), 0.25),
+                familiarity: Familiarity::UNKNOWN,
+                topics: Vec::new(),
+                artifact: Arc::from("constant"),
                 took: Duration::ZERO,
             }),
         }
@@ -68,6 +73,6 @@ mod tests {
         let scores = scorer.score(&prompt, Duration::from_millis(1)).await.unwrap();
 
         assert_eq!(scores.quality["large"].mean.value(), 0.8);
-        assert!((scores.prior.value() - 0.6).abs() < 1e-12);
+        assert!((scores.prior.logit - (0.6_f64 / 0.4).ln()).abs() < 1e-9);
     }
 }

@@ -55,7 +55,7 @@ impl Profiles {
         for profile in &self.profiles {
             let mean = profile.quality(latent);
             total += mean;
-            let quality = Quality { mean: Probability::clamped(mean), verbosity: profile.verbosity };
+            let quality = Quality { mean: Probability::clamped(mean), spread: 0.0, verbosity: profile.verbosity };
             qualities.insert(Arc::clone(&profile.name), quality);
         }
         (qualities, Probability::clamped(total / self.profiles.len().max(1) as f64))

@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,10 @@ use super::{
     session::{Outputs, Session, SessionError},
     tokens::TokensError,
 };
-use crate::domain::{Length, PromptView, Scores, ScoresUnavailable};
+use crate::domain::{Familiarity, Length, Prior, PromptView, Scores, ScoresUnavailable};
+
+/// Spread of the quality of a model without a profile, of which nothing else is known.
+const UNKNOWN_SPREAD: f64 = 0.25;
 
 /// Sessions that take turns.
 type Pool = Vec<Mutex<Box<dyn Session>>>;
@@ -65,7 +71,10 @@ impl Router {
             latent: outputs.latent.into(),
             length,
             quality,
-            prior,
+            prior: Prior::flat(prior, UNKNOWN_SPREAD),
+            familiarity: Familiarity::UNKNOWN,
+            topics: Vec::new(),
+            artifact: Arc::from(self.artifact.document.name.as_str()),
             took: start.elapsed(),
         })
     }

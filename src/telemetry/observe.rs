@@ -171,13 +171,14 @@ pub(super) mod tests {
         };
         let estimate = Estimate {
             quality: Probability::clamped(0.7),
+            spread: 0.0,
             is_prior: false,
             output_tokens: 5.0,
             cost: NanoUsd(1),
             cost_upper: NanoUsd(2),
             latency: Duration::from_millis(15),
         };
-        Candidate { model: Arc::new(facts), estimate, availability: Availability::Ready }
+        Candidate { model: Arc::new(facts), estimate, evidence: Default::default(), availability: Availability::Ready }
     }
 
     /// A streamed request that went to `second` after `first` had failed.
@@ -186,6 +187,7 @@ pub(super) mod tests {
         let ask = Ask {
             request: RequestFacts::default(),
             preferences: Preferences::default(),
+            signals: Default::default(),
             candidates: vec![candidate("first")],
             unscored: None,
             seed: 1,
