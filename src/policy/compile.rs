@@ -1,19 +1,19 @@
 //! From a policy's text to a policy that can be used: every name resolved, every fault told.
 
+mod strategy;
+
 use std::sync::Arc;
 
+use self::strategy::Scope;
 use super::{
     Policy,
     catalogue::{Catalogue, Meaning},
-    document::{CandidatesDocument, PolicyDocument, QualityCostDocument, StrategyDocument, WeightDocument},
+    document::{CandidatesDocument, PolicyDocument},
 };
 use crate::{
     config::{Faults, Report, Source, check, document::TimeoutsDocument, path::Path},
     domain::{CacheRule, Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Timeouts, Tokens},
-    routing::{
-        Constraints, Fixed, FixedParameters, Goals, ParameterError, QualityCost, QualityCostParameters, Strategy,
-        Weight, Weighted, WeightedParameters,
-    },
+    routing::{Constraints, Strategy},
 };
 
 /// What stands for every model with a tag among the candidates.
@@ -46,8 +46,9 @@ struct Compiler<'a, 'r> {
 impl Compiler<'_, '_> {
     fn policy(mut self, (name, version): (PolicyName, u64)) -> Option<Policy> {
         let candidates = self.candidates();
-        let strategy = self.strategy(&candidates);
         let document = self.document;
+        let scope = self.scope(&candidates);
+        let strategy = self.top_strategy(&scope);
         Some(Policy {
             name,
             version,
@@ -67,6 +68,15 @@ impl Compiler<'_, '_> {
             timeouts: document.timeouts.map(timeouts),
             notes: self.notes,
         })
+    }
+
+    fn top_strategy(&mut self, scope: &Scope) -> Option<Arc<dyn Strategy>> {
+        let at = Path::root().key("strategy");
+        let Some(document) = &self.document.strategy else {
+            self.report.add(&at, "a policy needs a strategy");
+            return None;
+        };
+        self.strategy(document, scope, &at)
     }
 
     fn candidates(&mut self) -> Vec<ModelName> {
@@ -135,53 +145,11 @@ impl Compiler<'_, '_> {
         Some(model)
     }
 
-    fn strategy(&mut self, candidates: &[ModelName]) -> Option<Arc<dyn Strategy>> {
-        let at = Path::root().key("strategy");
-        let built: Result<Arc<dyn Strategy>, (ParameterError, Path)> = match &self.document.strategy {
-            None => {
-                self.report.add(&at, "a policy needs a strategy");
-                return None;
-            }
-            Some(StrategyDocument::Fixed(fixed)) => {
-                let model = self.chosen(&fixed.model, candidates, &at.key("fixed").key("model"))?;
-                let (constraints, max_fallbacks) = (self.constraints(), self.document.fallbacks);
-                Ok(Arc::new(Fixed::new(FixedParameters { model, constraints, max_fallbacks })))
-            }
-            Some(StrategyDocument::Weighted(weighted)) => {
-                let at = at.key("weighted").key("weights");
-                let mut weights = Vec::new();
-                for (name, share) in &weighted.weights {
-                    weights.extend(self.chosen(name, candidates, &at.key(name)).map(|model| (model, share.0)));
-                }
-                let (constraints, max_fallbacks) = (self.constraints(), self.document.fallbacks);
-                let parameters = WeightedParameters { weights, constraints, max_fallbacks };
-                Weighted::new(parameters).map(shared).map_err(|error| (error, at))
-            }
-            Some(StrategyDocument::QualityCost(objective)) => {
-                let at = at.key("quality_cost");
-                let parameters = self.quality_cost(objective, candidates, &at);
-                QualityCost::new(parameters).map(shared).map_err(|error| {
-                    let at = place(&error, &at);
-                    (error, at)
-                })
-            }
-        };
-        built.map_err(|(error, at)| self.report.add(&at, error.to_string())).ok()
-    }
-
-    fn quality_cost(
-        &mut self,
-        objective: &QualityCostDocument,
-        candidates: &[ModelName],
-        at: &Path,
-    ) -> QualityCostParameters {
-        let default_at = at.key("default");
-        QualityCostParameters {
+    /// Returns what the policy as a whole says to its strategy.
+    fn scope(&self, candidates: &[ModelName]) -> Scope {
+        Scope {
+            candidates: candidates.to_vec(),
             constraints: self.constraints(),
-            cost_weight: weight(objective.cost),
-            latency_weight: weight(objective.latency),
-            goals: Goals { size: objective.size, recency: objective.recency, verbosity: objective.verbosity },
-            default_model: objective.default.as_ref().and_then(|name| self.chosen(name, candidates, &default_at)),
             max_fallbacks: self.document.fallbacks,
         }
     }
@@ -198,25 +166,6 @@ impl Compiler<'_, '_> {
             max_output_price: constraints.max_output_price.map(PricePerMillion::from_dollars),
             max_cost: self.document.limits.max_cost.map(NanoUsd::from_dollars),
         }
-    }
-}
-
-/// Returns where a parameter of `quality_cost` stands.
-fn place(error: &ParameterError, at: &Path) -> Path {
-    match error {
-        ParameterError::OutOfBounds { name, .. } => at.key(name.trim_end_matches("_weight")),
-        ParameterError::BadWeight { .. } | ParameterError::NoWeight | ParameterError::Twice(_) => at.clone(),
-    }
-}
-
-fn shared(strategy: impl Strategy + 'static) -> Arc<dyn Strategy> {
-    Arc::new(strategy)
-}
-
-fn weight(document: WeightDocument) -> Weight {
-    match document {
-        WeightDocument::Fixed(value) => Weight::fixed(value),
-        WeightDocument::Bounded(bounded) => Weight { value: bounded.weight, min: bounded.min, max: bounded.max },
     }
 }
 

@@ -1,0 +1,98 @@
+//! From the document of a strategy to a strategy: one arm each.
+
+use std::sync::Arc;
+
+use super::Compiler;
+use crate::{
+    config::path::Path,
+    domain::ModelName,
+    policy::document::{FixedDocument, QualityCostDocument, StrategyDocument, WeightDocument, WeightedDocument},
+    routing::{
+        Constraints, Fixed, FixedParameters, Goals, ParameterError, QualityCost, QualityCostParameters, Strategy,
+        Weight, Weighted, WeightedParameters,
+    },
+};
+
+/// What stands around a strategy: the policy as a whole, or the part of it that a rule leaves.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    /// The models it may choose from.
+    pub(super) candidates: Vec<ModelName>,
+    /// What every model must meet.
+    pub(super) constraints: Constraints,
+    /// How many models stand by.
+    pub(super) max_fallbacks: usize,
+}
+
+/// A strategy, or what is wrong with its numbers and where.
+type Built = Result<Arc<dyn Strategy>, (ParameterError, Path)>;
+
+impl Compiler<'_, '_> {
+    /// Returns the strategy that a document describes; `None` when it has faults, which are then in the report.
+    pub(super) fn strategy(
+        &mut self,
+        document: &StrategyDocument,
+        scope: &Scope,
+        at: &Path,
+    ) -> Option<Arc<dyn Strategy>> {
+        let built = match document {
+            StrategyDocument::Fixed(fixed) => self.fixed(fixed, scope, &at.key("fixed"))?,
+            StrategyDocument::Weighted(weighted) => self.weighted(weighted, scope, &at.key("weighted")),
+            StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
+        };
+        built.map_err(|(error, at)| self.report.add(&at, error.to_string())).ok()
+    }
+
+    fn fixed(&mut self, document: &FixedDocument, scope: &Scope, at: &Path) -> Option<Built> {
+        let model = self.chosen(&document.model, &scope.candidates, &at.key("model"))?;
+        let (constraints, max_fallbacks) = (scope.constraints.clone(), scope.max_fallbacks);
+        Some(Ok(Arc::new(Fixed::new(FixedParameters { model, constraints, max_fallbacks }))))
+    }
+
+    fn weighted(&mut self, document: &WeightedDocument, scope: &Scope, at: &Path) -> Built {
+        let at = at.key("weights");
+        let mut weights = Vec::new();
+        for (name, share) in &document.weights {
+            weights.extend(self.chosen(name, &scope.candidates, &at.key(name)).map(|model| (model, share.0)));
+        }
+        let (constraints, max_fallbacks) = (scope.constraints.clone(), scope.max_fallbacks);
+        let parameters = WeightedParameters { weights, constraints, max_fallbacks };
+        Weighted::new(parameters).map(shared).map_err(|error| (error, at))
+    }
+
+    fn quality_cost(&mut self, document: &QualityCostDocument, scope: &Scope, at: &Path) -> Built {
+        let default_at = at.key("default");
+        let default = document.default.as_ref();
+        let parameters = QualityCostParameters {
+            constraints: scope.constraints.clone(),
+            cost_weight: weight(document.cost),
+            latency_weight: weight(document.latency),
+            goals: Goals { size: document.size, recency: document.recency, verbosity: document.verbosity },
+            default_model: default.and_then(|name| self.chosen(name, &scope.candidates, &default_at)),
+            max_fallbacks: scope.max_fallbacks,
+        };
+        QualityCost::new(parameters).map(shared).map_err(|error| {
+            let at = place(&error, at);
+            (error, at)
+        })
+    }
+}
+
+/// Returns where a parameter of `quality_cost` stands.
+fn place(error: &ParameterError, at: &Path) -> Path {
+    match error {
+        ParameterError::OutOfBounds { name, .. } => at.key(name.trim_end_matches("_weight")),
+        ParameterError::BadWeight { .. } | ParameterError::NoWeight | ParameterError::Twice(_) => at.clone(),
+    }
+}
+
+fn shared(strategy: impl Strategy + 'static) -> Arc<dyn Strategy> {
+    Arc::new(strategy)
+}
+
+fn weight(document: WeightDocument) -> Weight {
+    match document {
+        WeightDocument::Fixed(value) => Weight::fixed(value),
+        WeightDocument::Bounded(bounded) => Weight { value: bounded.weight, min: bounded.min, max: bounded.max },
+    }
+}
