@@ -17,10 +17,15 @@ mod listing;
 mod names;
 mod passing;
 mod plain;
+mod quotas;
 mod run;
 mod stream;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -35,6 +40,7 @@ use self::{
     failure::Failure,
     names::{Resolver, Target},
     passing::{Body, Extras},
+    quotas::Quotas,
     run::Run,
 };
 use crate::{
@@ -98,12 +104,13 @@ pub struct Settings {
 /// Takes a request through every stage.
 pub struct Gateway {
     parts: Parts,
+    quotas: Quotas,
 }
 
 impl Gateway {
     /// Returns a gateway of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts })
+        Arc::new(Self { parts, quotas: Quotas::default() })
     }
 
     /// Answers a chat request.
@@ -191,11 +198,25 @@ impl Gateway {
         scores: &Result<Scores, ScoresUnavailable>,
     ) -> Result<(Decision, Ask), Failure> {
         let started = Instant::now();
-        let question = Question { target, facts, prompt, context: run.context(), seed: run.seed(), scores };
+        let withheld = self.withheld(target, run.context());
+        let question = Question { target, facts, prompt, context: run.context(), seed: run.seed(), scores, withheld };
         let ask = candidates::ask(&self.parts.models, question);
         let decision = candidates::decide(target, &ask)?;
+        self.note_quota(target, &ask, &decision);
         run.note_decision(ask.clone(), &decision, started.elapsed());
         run.reserve(candidates::dearest_leg(&decision, &ask))?;
         Ok((decision, ask))
+    }
+
+    /// Returns the models of which the key has used up its share.
+    fn withheld(&self, target: &Target, context: &RequestContext) -> BTreeSet<ModelName> {
+        let Target::Policy(policy) = target else { return BTreeSet::new() };
+        self.quotas.withheld(policy, &context.principal.key, context.request.made_at())
+    }
+
+    fn note_quota(&self, target: &Target, ask: &Ask, decision: &Decision) {
+        let (Target::Policy(policy), Some(key)) = (target, &ask.signals.key) else { return };
+        let chosen = decision.plan.legs().next().map(|leg| &leg.model);
+        self.quotas.note(policy, key, ask.signals.arrived, chosen);
     }
 }

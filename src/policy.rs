@@ -40,7 +40,7 @@ pub use watch::watch;
 
 use crate::{
     config::{Config, Faults, schema_of},
-    domain::{CacheRule, Limits, ModelName, PolicyName, Timeouts},
+    domain::{CacheRule, Limits, ModelName, PolicyName, Quota, Timeouts},
     routing::Strategy,
 };
 
@@ -58,6 +58,8 @@ pub struct Policy {
     pub strategy: Arc<dyn Strategy>,
     /// What it allows one request.
     pub limits: Limits,
+    /// How often one key may be sent to its strong models.
+    pub quota: Option<Quota>,
     /// What may be cached.
     pub cache: CacheRule,
     /// Replaces the models' timeouts.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{KeyId, TenantId},
+    ids::{KeyId, ModelName, TenantId},
     model::{Modality, ModelFacts},
     money::NanoUsd,
     preferences::Preferences,
@@ -168,6 +168,9 @@ pub struct Signals {
     pub characters: u64,
     /// What [`Strategy::observe`](crate::routing::Strategy::observe) found in the text.
     pub matched: BTreeSet<String>,
+    /// Strong models of which the key has used up its share; see [`Quota`](super::quota::Quota).
+    #[serde(default)]
+    pub withheld: BTreeSet<ModelName>,
     /// The tenant that asks.
     pub tenant: Option<TenantId>,
     /// The key that it asks with.
@@ -183,6 +186,7 @@ impl Default for Signals {
             topics: Vec::new(),
             characters: 0,
             matched: BTreeSet::new(),
+            withheld: BTreeSet::new(),
             tenant: None,
             key: None,
             arrived: Timestamp::UNIX_EPOCH,

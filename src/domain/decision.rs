@@ -76,6 +76,8 @@ pub enum RejectionCode {
     MaxCost,
     /// The answer is expected to take longer than the request allows.
     MaxLatency,
+    /// The key has used up its share of the policy's strong models.
+    Quota,
     /// It would fit, but is still loading.
     ModelLoading,
     /// It would fit, but failed too often lately.
@@ -97,6 +99,7 @@ impl RejectionCode {
             Self::Price => "price",
             Self::MaxCost => "max_cost",
             Self::MaxLatency => "max_latency",
+            Self::Quota => "quota",
             Self::ModelLoading => "model_loading",
             Self::BreakerOpen => "breaker_open",
             Self::ModelFailed => "model_failed",

@@ -19,6 +19,7 @@ pub(super) struct Question<'a> {
     pub(super) prompt: &'a PromptView,
     pub(super) context: &'a RequestContext,
     pub(super) seed: u64,
+    pub(super) withheld: BTreeSet<ModelName>,
     pub(super) scores: &'a Result<Scores, ScoresUnavailable>,
 }
 
@@ -53,6 +54,7 @@ fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
         topics: scores.map(|scores| scores.topics.clone()).unwrap_or_default(),
         characters: text.chars().count() as u64,
         matched,
+        withheld: question.withheld.clone(),
         tenant: Some(question.context.principal.tenant.clone()),
         key: Some(question.context.principal.key.clone()),
         arrived: question.context.request.made_at(),

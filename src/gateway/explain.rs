@@ -37,7 +37,9 @@ impl Gateway {
         let prompt = facts::prompt_view(call, facts.input_tokens);
         let scores = if target.needs().scores { self.scores(&prompt).await } else { Err(ScoresUnavailable::Off) };
         let seed = context.request.seed();
-        let question = candidates::Question { target, facts, prompt: &prompt, context, seed, scores: &scores };
+        let withheld = self.withheld(target, context);
+        let question =
+            candidates::Question { target, facts, prompt: &prompt, context, seed, scores: &scores, withheld };
         let ask = candidates::ask(&self.parts.models, question);
         explained(target, &ask, candidates::decide(target, &ask))
     }

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     config::{Faults, Report, Source, check, document::TimeoutsDocument, path::Path},
-    domain::{CacheRule, Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Timeouts, Tokens},
+    domain::{
+        CacheRule, Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Probability, Quota, Timeouts,
+        Tokens,
+    },
     routing::{Constraints, Strategy},
 };
 
@@ -46,6 +49,7 @@ struct Compiler<'a, 'r> {
 impl Compiler<'_, '_> {
     fn policy(mut self, (name, version): (PolicyName, u64)) -> Option<Policy> {
         let candidates = self.candidates();
+        let quota = self.quota(&candidates);
         let document = self.document;
         let scope = self.scope(&candidates);
         let strategy = self.top_strategy(&scope);
@@ -60,6 +64,7 @@ impl Compiler<'_, '_> {
                 max_concurrency: document.limits.max_concurrency,
                 total_timeout: document.limits.total_timeout.map(|period| period.0),
             },
+            quota,
             cache: CacheRule {
                 is_enabled: document.cache.enabled,
                 ttl: document.cache.ttl.0,
@@ -80,10 +85,28 @@ impl Compiler<'_, '_> {
     }
 
     fn candidates(&mut self) -> Vec<ModelName> {
-        let CandidatesDocument::These(selectors) = &self.document.candidates else {
-            return self.catalogue.chat_models().map(|facts| facts.name.clone()).collect();
-        };
-        let at = Path::root().key("candidates");
+        match &self.document.candidates {
+            CandidatesDocument::All(_) => self.catalogue.chat_models().map(|facts| facts.name.clone()).collect(),
+            CandidatesDocument::These(selectors) => self.all_selected(selectors, &Path::root().key("candidates")),
+        }
+    }
+
+    fn quota(&mut self, candidates: &[ModelName]) -> Option<Quota> {
+        let quota = self.document.quota.as_ref()?;
+        let at = Path::root().key("quota").key("models");
+        let models = self.all_selected(&quota.models, &at);
+        if models.iter().any(|model| !candidates.contains(model)) {
+            self.notes.push("the quota names models that are not among the candidates".to_owned());
+        }
+        Some(Quota {
+            models: models.into_iter().collect(),
+            share: Probability::clamped(quota.share),
+            window: quota.window.0,
+            grace: quota.grace,
+        })
+    }
+
+    fn all_selected(&mut self, selectors: &[String], at: &Path) -> Vec<ModelName> {
         let mut found: Vec<ModelName> = Vec::new();
         for (index, selector) in selectors.iter().enumerate() {
             for name in self.selected(selector, &at.index(index)) {

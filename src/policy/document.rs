@@ -29,6 +29,8 @@ pub struct PolicyDocument {
     pub constraints: ConstraintsDocument,
     /// What one request may use up.
     pub limits: LimitsDocument,
+    /// How often one key may be sent to strong models.
+    pub quota: Option<QuotaDocument>,
     /// What may be answered from the cache.
     pub cache: CacheRuleDocument,
     /// How many further models may be tried when the first fails.
@@ -47,6 +49,7 @@ impl Default for PolicyDocument {
             strategy: None,
             constraints: ConstraintsDocument::default(),
             limits: LimitsDocument::default(),
+            quota: None,
             cache: CacheRuleDocument::default(),
             fallbacks: DEFAULT_MAX_FALLBACKS,
             timeouts: None,
@@ -208,6 +211,29 @@ pub struct LimitsDocument {
     pub max_concurrency: Option<u32>,
     /// Time from arrival to the last byte.
     pub total_timeout: Option<Period>,
+}
+
+/// How often one key may be sent to strong models; beyond that other candidates answer it, if there are any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["models", "share"]))]
+pub struct QuotaDocument {
+    /// The strong models: names, aliases, or `tag:<tag>`.
+    #[schemars(length(min = 1))]
+    pub models: Vec<String>,
+    /// Largest share of a key's requests that they may answer, from 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: f64,
+    /// The time over which the share is taken.
+    pub window: Period,
+    /// Requests that they may answer in each window whatever the share.
+    pub grace: u32,
+}
+
+impl Default for QuotaDocument {
+    fn default() -> Self {
+        Self { models: Vec::new(), share: 1.0, window: Period::seconds(3600), grace: 10 }
+    }
 }
 
 /// What may be answered from the cache.

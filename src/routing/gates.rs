@@ -6,8 +6,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::domain::{
-    Ask, Availability, Candidate, Estimate, Modality, ModelFacts, NanoUsd, NoRoute, Preferences, PricePerMillion,
-    Rejection, RejectionCode, RequestFacts, Tag, Tokens,
+    Ask, Availability, Candidate, Estimate, Modality, ModelFacts, ModelName, NanoUsd, NoRoute, Preferences,
+    PricePerMillion, Rejection, RejectionCode, RequestFacts, Tag, Tokens,
 };
 
 /// What a policy demands of every model it may choose, whatever the request.
@@ -108,7 +108,20 @@ fn part<'a>(ask: &'a Ask, check: impl Fn(&Candidate) -> Result<(), Rejection>) -
             Err(why) => gated.rejected.push((candidate, why)),
         }
     }
+    withhold(&mut gated, &ask.signals.withheld);
     if gated.fitting.is_empty() { Err(no_route(gated.rejected)) } else { Ok(gated) }
+}
+
+/// Takes out the strong models that the key has used up, unless nobody else is left: a quota moves requests, it refuses none.
+fn withhold(gated: &mut Gated<'_>, withheld: &BTreeSet<ModelName>) {
+    let is_withheld = |candidate: &&Candidate| withheld.contains(&candidate.model.name);
+    if gated.fitting.iter().all(is_withheld) {
+        return;
+    }
+    for candidate in gated.fitting.extract_if(.., |candidate| is_withheld(&&**candidate)) {
+        let message = "this key has used up its share of the policy's strong models".to_owned();
+        gated.rejected.push((candidate, Rejection { code: RejectionCode::Quota, message }));
+    }
 }
 
 fn no_route(rejected: Vec<(&Candidate, Rejection)>) -> NoRoute {
@@ -264,6 +277,21 @@ mod tests {
                 "context_window"
             ]
         );
+    }
+
+    #[test]
+    fn a_used_up_share_keeps_strong_models_back_as_long_as_there_are_others() {
+        let mut both = ask(vec![candidate("strong"), candidate("weak")]);
+        both.signals.withheld = [candidate("strong").model.name.clone()].into();
+        let mut alone = both.clone();
+        alone.candidates.truncate(1);
+        let names = |ask: &Ask| -> Vec<String> {
+            let gated = Constraints::default().sift(ask).unwrap_or_else(|none| panic!("{none}"));
+            gated.fitting.iter().map(|candidate| candidate.model.name.to_string()).collect()
+        };
+
+        assert_eq!(names(&both), ["weak"]);
+        assert_eq!(names(&alone), ["strong"]);
     }
 
     #[test]

@@ -93,6 +93,8 @@ table! {
 
     /// Decisions by policy, by reason and by the model that was chosen first.
     decisions: Count<3> = "pointsman_decisions_total" ["policy", "reason", "model"];
+    /// Requests that were kept from a policy's strong models because their key had used up its share of them.
+    quota_withheld: Count<1> = "pointsman_quota_withheld_total" ["policy"];
     /// Quality that the router model predicted for each candidate.
     scores: Spread<1> = "pointsman_score_ratio" ["model"] in RATIOS;
     /// Requests that were routed without scores, by why there were none.

@@ -49,6 +49,9 @@ fn decision(metrics: &Metrics, labels: &Labels, record: &RequestRecord) {
     if let Some(why) = record.unscored {
         metrics.scores_unavailable.at([why.name()]).inc();
     }
+    if record.ask.as_ref().is_some_and(|ask| !ask.signals.withheld.is_empty()) {
+        metrics.quota_withheld.at([policy]).inc();
+    }
     let candidates = record.ask.iter().flat_map(|ask| &ask.candidates);
     for candidate in candidates.filter(|candidate| !candidate.estimate.is_prior) {
         let quality = candidate.estimate.quality.value();

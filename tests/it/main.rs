@@ -22,6 +22,7 @@ mod lifecycle;
 mod metrics;
 mod passing_through;
 mod policies;
+mod quotas;
 mod readme;
 mod resilience;
 mod streaming;
