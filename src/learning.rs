@@ -2,7 +2,7 @@
 //!
 //! [`data`] reads outcomes of models on prompts; [`mod@train`] turns them into an artifact by the contract of
 //! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`], [`heads`], [`abilities`], [`lengths`], then
-//! [`graph`] and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
+//! [`graph`] (written with [`builder`]) and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
 //!
 //! # Invariants
 //!
@@ -12,6 +12,7 @@
 //! - What is measured was not trained on: an artifact carries the hashes of its prompts, and evaluation leaves those out.
 
 pub mod abilities;
+pub mod builder;
 pub mod card;
 pub mod data;
 pub mod encoder;

@@ -6,6 +6,8 @@ use prost::Message;
 
 /// `TensorProto.DataType.FLOAT`.
 pub const FLOAT: i32 = 1;
+/// `TensorProto.DataType.INT8`.
+pub const INT8: i32 = 3;
 /// `TensorProto.DataType.INT64`.
 pub const INT64: i32 = 7;
 
@@ -77,16 +79,22 @@ pub struct NodeProto {
     pub attribute: Vec<AttributeProto>,
 }
 
-/// A setting of an operation; only integers are used.
+/// A setting of an operation.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Its value.
+    /// Its value, where that is a number.
+    #[prost(float, tag = "2")]
+    pub f: f32,
+    /// Its value, where that is a whole number.
     #[prost(int64, tag = "3")]
     pub i: i64,
-    /// 2: an integer.
+    /// Its value, where that is a list of whole numbers.
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    /// Which of them: 1, 2 or 7.
     #[prost(int32, tag = "20")]
     pub kind: i32,
 }
