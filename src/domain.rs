@@ -25,7 +25,7 @@ pub mod scores;
 pub mod spending;
 pub mod tokens;
 
-pub use ask::{Ask, Availability, Candidate, Estimate, Evidence, LoadStep, Needs, RequestFacts, Signals};
+pub use ask::{Ask, Availability, Calibrated, Candidate, Estimate, Evidence, LoadStep, Needs, RequestFacts, Signals};
 pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
 pub use backend_error::BackendError;
 pub use cache_rule::{CacheControl, CacheRule};

@@ -203,6 +203,7 @@ impl Gateway {
         let ask = candidates::ask(&self.parts.models, question);
         let decision = candidates::decide(target, &ask)?;
         self.note_quota(target, &ask, &decision);
+        candidates::learn(target, &ask);
         run.note_decision(ask.clone(), &decision, started.elapsed());
         run.reserve(candidates::dearest_leg(&decision, &ask))?;
         Ok((decision, ask))

@@ -41,7 +41,7 @@ pub use watch::watch;
 use crate::{
     config::{Config, Faults, schema_of},
     domain::{CacheRule, Limits, ModelName, PolicyName, Quota, Timeouts},
-    routing::Strategy,
+    routing::{Calibration, Strategy},
 };
 
 /// A policy that can be used.
@@ -56,6 +56,8 @@ pub struct Policy {
     pub candidates: Vec<ModelName>,
     /// How it chooses.
     pub strategy: Arc<dyn Strategy>,
+    /// What it found in recent traffic; the next policy of the same version takes it over.
+    pub calibration: Arc<Calibration>,
     /// What it allows one request.
     pub limits: Limits,
     /// How often one key may be sent to its strong models.

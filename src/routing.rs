@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! estimate   facts, request, scores, measured latency -> Estimate    once per candidate, by the gateway
+//! calibration  recent asks -> numbers of the strategy, for instance what a budget makes of the price of quality
 //! gates      hard constraints of policy and request   -> who may be chosen, and why the others may not
 //! strategy   fixed | weighted | quality_cost | named  -> the order of those who may
 //! outcome    order                                    -> Decision: the first is the leg, the next ones its fallbacks
@@ -22,6 +23,8 @@
 //! To add a strategy: a file here with parameters, a constructor that refuses nonsense ([`ParameterError`]) and an
 //! implementation of [`Strategy`]; then an arm in the policy compiler.
 
+mod calibration;
+mod chance;
 pub mod estimate;
 pub mod explain;
 mod fixed;
@@ -37,6 +40,7 @@ mod quality_cost;
 pub(crate) mod samples;
 mod weighted;
 
+pub use calibration::{Calibration, Calibrator, MIN_ROWS};
 pub use estimate::{MeasuredLatency, estimate};
 pub use explain::Explanation;
 pub use fixed::{Fixed, FixedParameters};
@@ -46,7 +50,7 @@ pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
 pub use quality_cost::{Goals, QualityCost, QualityCostParameters};
 pub use weighted::{Weighted, WeightedParameters};
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::domain::{Ask, Decision, Needs, NoRoute};
 
@@ -65,5 +69,11 @@ pub trait Strategy: Send + Sync {
     /// [`Signals::matched`](crate::domain::Signals::matched), so that a record can replay a decision without the text.
     fn observe(&self, _text: &str) -> BTreeSet<String> {
         BTreeSet::new()
+    }
+
+    /// Returns the numbers that it lets recent traffic set; they come back in
+    /// [`Signals::calibrated`](crate::domain::Signals::calibrated).
+    fn calibrators(&self) -> Vec<Arc<dyn Calibrator>> {
+        Vec::new()
     }
 }

@@ -1,6 +1,10 @@
 //! Everything a strategy may look at. The same [`Ask`] always gives the same plan.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -157,6 +161,16 @@ impl Needs {
     }
 }
 
+/// A number that a strategy found in recent traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// The number, for instance a threshold.
+    pub value: f64,
+    /// Probability with which a request exactly at `value` goes to the dearer side, so that a goal is met also where many
+    /// requests look the same.
+    pub mix: Probability,
+}
+
 /// What is known of the prompt and of who sends it, besides what the request needs. It holds no text of the prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signals {
@@ -177,6 +191,12 @@ pub struct Signals {
     pub key: Option<KeyId>,
     /// When the request arrived.
     pub arrived: Timestamp,
+    /// Checksum of the artifact that scored the prompt; `None` without scores.
+    #[serde(default)]
+    pub artifact: Option<Arc<str>>,
+    /// Numbers that the strategy found in recent traffic with this artifact, by the names of their calibrators.
+    #[serde(default)]
+    pub calibrated: BTreeMap<String, Calibrated>,
 }
 
 impl Default for Signals {
@@ -190,6 +210,8 @@ impl Default for Signals {
             tenant: None,
             key: None,
             arrived: Timestamp::UNIX_EPOCH,
+            artifact: None,
+            calibrated: BTreeMap::new(),
         }
     }
 }

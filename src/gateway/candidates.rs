@@ -1,6 +1,6 @@
 //! Who could answer, what is expected of each, and the decision among them.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{answer::RequestContext, names::Target};
 use crate::{
@@ -45,9 +45,13 @@ pub(super) fn ask(models: &Models, question: Question<'_>) -> Ask {
 
 fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
     let text = &question.prompt.text;
-    let matched = match question.target {
-        Target::Policy(policy) => policy.strategy.observe(text),
-        Target::Model(_) => BTreeSet::new(),
+    let artifact = scores.map(|scores| Arc::clone(&scores.artifact));
+    let (matched, calibrated) = match question.target {
+        Target::Policy(policy) => {
+            let calibrated = artifact.as_ref().map(|artifact| policy.calibration.numbers(artifact));
+            (policy.strategy.observe(text), calibrated.unwrap_or_default())
+        }
+        Target::Model(_) => Default::default(),
     };
     Signals {
         familiarity: scores.map_or(Familiarity::UNKNOWN, |scores| scores.familiarity),
@@ -58,6 +62,8 @@ fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
         tenant: Some(question.context.principal.tenant.clone()),
         key: Some(question.context.principal.key.clone()),
         arrived: question.context.request.made_at(),
+        artifact,
+        calibrated,
     }
 }
 
@@ -78,6 +84,13 @@ pub(super) fn decide(target: &Target, ask: &Ask) -> Result<Decision, NoRoute> {
             Ok(Decision { policy: Some(policy.name.clone()), policy_version: policy.version, ..decision })
         }
         Target::Model(_) => Named.decide(ask),
+    }
+}
+
+/// Lets the target's strategy learn from an ask that was decided.
+pub(super) fn learn(target: &Target, ask: &Ask) {
+    if let Target::Policy(policy) = target {
+        policy.calibration.learn(ask);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         CacheRule, Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Probability, Quota, Timeouts,
         Tokens,
     },
-    routing::{Constraints, Strategy},
+    routing::{Calibration, Constraints, Strategy},
 };
 
 /// What stands for every model with a tag among the candidates.
@@ -52,13 +52,14 @@ impl Compiler<'_, '_> {
         let quota = self.quota(&candidates);
         let document = self.document;
         let scope = self.scope(&candidates);
-        let strategy = self.top_strategy(&scope);
+        let strategy = self.top_strategy(&scope)?;
         Some(Policy {
             name,
             version,
             description: document.description.clone(),
             candidates,
-            strategy: strategy?,
+            calibration: Arc::new(Calibration::new(strategy.calibrators())),
+            strategy,
             limits: Limits {
                 max_cost: document.limits.max_cost.map(NanoUsd::from_dollars),
                 max_concurrency: document.limits.max_concurrency,

@@ -236,7 +236,7 @@ impl Policies {
         let (mut policies, mut faults) = (BTreeMap::new(), Vec::new());
         for one in loaded {
             let policy = match self.one(one) {
-                Ok(policy) => Some(Arc::new(policy)),
+                Ok(policy) => Some(Arc::new(heir(policy, before.policies.get(&one.name)))),
                 Err(found) => {
                     faults.extend(found.0);
                     before.policies.get(&one.name).cloned()
@@ -283,6 +283,16 @@ impl Policies {
         let version = newest.map_or(0, |(_, version)| *version).max(loaded.version) + 1;
         unsaved.insert(loaded.name.clone(), (loaded.source.text.clone(), version));
         version
+    }
+}
+
+/// Returns a policy that goes on with what its predecessor found in recent traffic, if it is the same text.
+fn heir(policy: Policy, before: Option<&Arc<Policy>>) -> Policy {
+    match before {
+        Some(before) if before.version == policy.version => {
+            Policy { calibration: Arc::clone(&before.calibration), ..policy }
+        }
+        _ => policy,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Constraints, ParameterError, Strategy,
+    chance::uniform,
     outcome::{Ranked, decision},
     parameters::check_weight,
 };
@@ -55,7 +56,7 @@ impl Weighted {
 
     fn waiting_time(&self, model: &ModelName, seed: u64) -> f64 {
         match self.weights.get(model) {
-            Some(&weight) if weight > 0.0 => -uniform(model, seed).ln() / weight,
+            Some(&weight) if weight > 0.0 => -uniform(seed, model.as_str()).ln() / weight,
             _ => f64::INFINITY,
         }
     }
@@ -74,17 +75,6 @@ impl Strategy for Weighted {
     fn needs(&self) -> Needs {
         Needs::NOTHING
     }
-}
-
-/// Returns a number in `(0, 1)` that is fixed by the model's name and the seed.
-fn uniform(model: &ModelName, seed: u64) -> f64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(model.as_str().as_bytes());
-    let mut bytes = [0; 8];
-    hasher.finalize_xof().fill(&mut bytes);
-    // 53 bits fill the mantissa of an f64; the half keeps the number off zero.
-    const STEPS: f64 = (1u64 << 53) as f64;
-    ((u64::from_le_bytes(bytes) >> 11) as f64 + 0.5) / STEPS
 }
 
 #[cfg(test)]
