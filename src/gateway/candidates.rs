@@ -1,6 +1,6 @@
 //! Who could answer, what is expected of each, and the decision among them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{answer::RequestContext, names::Target};
 use crate::{
