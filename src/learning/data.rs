@@ -37,6 +37,9 @@ pub struct ModelMeta {
     pub in_price: Option<f64>,
     /// USD per million answer tokens.
     pub out_price: Option<f64>,
+    /// Parameters in billions.
+    #[serde(default)]
+    pub params_b: Option<f64>,
 }
 
 impl ModelMeta {
@@ -61,6 +64,9 @@ pub enum Split {
 /// One prompt and what became of it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Record {
+    /// Its name in the set.
+    #[serde(default)]
+    pub id: String,
     /// Benchmark or category.
     #[serde(default)]
     pub task: String,
@@ -165,14 +171,30 @@ fn parse_records(path: &Path, text: &[u8], models: usize) -> Result<Vec<Record>,
             continue;
         }
         let record = parse_record(line).map_err(|error| malformed(path, index + 1, &error))?;
-        if record.score.len() != models {
-            return Err(malformed(path, index + 1, &format!("{} scores for {models} models", record.score.len())));
-        }
+        check_record(&record, models).map_err(|message| malformed(path, index + 1, &message))?;
         if !record.contaminated && !record.prompt.trim().is_empty() {
             records.push(record);
         }
     }
     Ok(records)
+}
+
+fn check_record(record: &Record, models: usize) -> Result<(), String> {
+    if record.score.len() != models {
+        return Err(format!("{} scores for {models} models", record.score.len()));
+    }
+    for (name, values) in [("out_tok", &record.out_tok), ("cost", &record.cost)] {
+        if !values.is_empty() && values.len() != models {
+            return Err(format!("{} entries of `{name}` for {models} models", values.len()));
+        }
+        if let Some(bad) = values.iter().flatten().find(|value| !(0.0..f64::INFINITY).contains(*value)) {
+            return Err(format!("`{name}` has {bad}; it must be at least 0 and finite"));
+        }
+    }
+    match record.score.iter().flatten().find(|score| !(0.0..=1.0).contains(*score)) {
+        Some(bad) => Err(format!("a score is {bad}; scores lie between 0 and 1")),
+        None => Ok(()),
+    }
 }
 
 /// Parses a line. Python writes what it does not know as `NaN`, which is not JSON; such a line is read again with `null`.
@@ -221,6 +243,7 @@ mod tests {
     fn set(licence: &str, prompts: &[(&str, Option<Split>)]) -> Set {
         let meta = Meta { name: "made-up".to_owned(), license: licence.to_owned(), models: Vec::new() };
         let record = |(prompt, split): &(&str, Option<Split>)| Record {
+            id: String::new(),
             task: "t".to_owned(),
             sub: None,
             prompt: (*prompt).to_owned(),

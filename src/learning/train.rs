@@ -221,7 +221,8 @@ mod tests {
 
     /// Sums, which only the calculator gets right, and cities, which only the traveller does.
     fn made_up() -> Vec<Set> {
-        let model = |id: &str| ModelMeta { id: id.to_owned(), in_price: Some(1.0), out_price: Some(1.0) };
+        let model =
+            |id: &str| ModelMeta { id: id.to_owned(), in_price: Some(1.0), out_price: Some(1.0), params_b: None };
         let record = |index: usize| {
             let is_sum = index.is_multiple_of(2);
             let prompt = match is_sum {
@@ -233,6 +234,7 @@ mod tests {
             let good = Some(f64::from(u8::from(!index.is_multiple_of(7))));
             let bad = Some(f64::from(u8::from(index.is_multiple_of(9))));
             Record {
+                id: format!("{index}"),
                 task: if is_sum { "sums" } else { "cities" }.to_owned(),
                 sub: None,
                 prompt,

@@ -64,19 +64,7 @@ impl Router {
         if !is_finite(&outputs) {
             return Err(ScoreError::NotFinite);
         }
-        let (quality, prior) = self.artifact.profiles.qualities(&outputs.latent);
-        let length = length_of(&outputs.output_tokens);
-        Ok(Scores {
-            embedding: outputs.embedding.into(),
-            latent: outputs.latent.into(),
-            length,
-            quality,
-            prior: Prior::flat(prior, UNKNOWN_SPREAD),
-            familiarity: Familiarity::UNKNOWN,
-            topics: Vec::new(),
-            artifact: Arc::from(self.artifact.document.name.as_str()),
-            took: start.elapsed(),
-        })
+        Ok(scores_of(&self.artifact, outputs, start.elapsed()))
     }
 
     /// Returns a free session, or waits for one: the holder needs it for a fraction of a millisecond.
@@ -101,6 +89,23 @@ impl Router {
                 "router model failed; routing goes on without scores, further failures are logged at debug");
         }
         ScoresUnavailable::Failed
+    }
+}
+
+/// Returns what the artifact makes of the graph's outputs: the same in the gateway and where a router is measured.
+pub fn scores_of(artifact: &Artifact, outputs: Outputs, took: Duration) -> Scores {
+    let (quality, prior) = artifact.profiles.qualities(&outputs.latent);
+    let length = length_of(&outputs.output_tokens);
+    Scores {
+        embedding: outputs.embedding.into(),
+        latent: outputs.latent.into(),
+        length,
+        quality,
+        prior: Prior::flat(prior, UNKNOWN_SPREAD),
+        familiarity: Familiarity::UNKNOWN,
+        topics: Vec::new(),
+        artifact: Arc::from(artifact.document.name.as_str()),
+        took,
     }
 }
 
