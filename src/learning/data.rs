@@ -1,14 +1,14 @@
 //! Outcomes of models on prompts, in the documented format: `meta.json` and `records.jsonl[.zst]` in a folder.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
 use super::{LearningError, names::public_name};
-use crate::scoring::artifact::prompt_hash;
+use crate::scoring::artifact::{prompt_hash, question_hash};
 
 /// Licences that let weights be derived and shipped; a licence field must begin with one.
 const OPEN_LICENCES: [&str; 5] = ["Apache-2.0", "MIT", "BSD", "CC0", "CC-BY-4.0"];
@@ -110,6 +110,11 @@ pub struct Set {
 }
 
 impl Set {
+    /// Returns where a model stands in the arrays of the records, by public name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.meta.models.iter().position(|model| model.name() == name)
+    }
+
     /// Returns whether weights learned from it may be shipped.
     pub fn is_open(&self) -> bool {
         OPEN_LICENCES.iter().any(|licence| self.meta.license.starts_with(licence)) && !self.meta.license.contains("NC")
@@ -206,34 +211,58 @@ fn parse_record(line: &[u8]) -> Result<Record, serde_json::Error> {
     })
 }
 
-/// The hashes of what is held back: validation prompts of every set and, of sets without any, every tenth prompt. A prompt
-/// that one set holds back is held back in all.
+/// What is held back: validation prompts of every set and, of sets without any, every tenth prompt. A prompt that one set
+/// holds back is held back in all.
 #[derive(Clone, Debug, Default)]
 pub struct HeldBack {
-    hashes: HashSet<u64>,
+    held: HashSet<u64>,
+    shared: HashSet<u64>,
 }
+
+/// A first line of more different questions of one set than this belongs to a template, not to a question: of ZeroEval's prompts on code,
+/// all begin with the same line.
+const QUESTIONS_OF_A_LINE: usize = 3;
 
 impl HeldBack {
     /// Collects them.
     pub fn of(sets: &[Set]) -> Self {
-        let mut hashes = HashSet::new();
+        let mut held_back = Self { held: HashSet::new(), shared: shared_lines(sets) };
         for set in sets.iter().filter(|set| set.is_open()) {
             let has_val = set.records.iter().any(|record| record.split == Some(Split::Val));
             for record in &set.records {
-                let hash = prompt_hash(&record.prompt);
-                let is_lent = !has_val && hash.is_multiple_of(HELD_BACK);
+                let key = held_back.key(&record.prompt);
+                let is_lent = !has_val && key.is_multiple_of(HELD_BACK);
                 if is_lent || matches!(record.split, Some(Split::Val | Split::Test)) {
-                    hashes.insert(hash);
+                    held_back.held.insert(key);
                 }
             }
         }
-        Self { hashes }
+        held_back
     }
 
     /// Returns whether training must not see the prompt.
     pub fn holds(&self, prompt: &str) -> bool {
-        self.hashes.contains(&prompt_hash(prompt))
+        self.held.contains(&self.key(prompt))
     }
+
+    /// Returns what a prompt is known by: its first line, or all of the question where many share that line.
+    pub fn key(&self, prompt: &str) -> u64 {
+        let line = prompt_hash(prompt);
+        if self.shared.contains(&line) { question_hash(prompt) } else { line }
+    }
+}
+
+fn shared_lines(sets: &[Set]) -> HashSet<u64> {
+    let mut shared = HashSet::new();
+    for set in sets {
+        let mut questions: HashMap<u64, HashSet<u64>> = HashMap::new();
+        for record in &set.records {
+            questions.entry(prompt_hash(&record.prompt)).or_default().insert(question_hash(&record.prompt));
+        }
+        questions.retain(|_, questions| questions.len() > QUESTIONS_OF_A_LINE);
+        shared.extend(questions.into_keys());
+    }
+    shared
 }
 
 #[cfg(test)]
@@ -279,5 +308,34 @@ mod tests {
 
         assert!(held_back.holds(" what is it?\nB. y"));
         assert!(!held_back.holds("Other"));
+    }
+
+    #[test]
+    fn a_line_that_many_questions_share_does_not_hold_them_all_back() {
+        let template = |number: usize| format!("You are given a function.\n\ndef f(x): return x + {number}");
+        let prompts: Vec<String> = (0..9).map(template).collect();
+        let of = |index: usize| (prompts[index].as_str(), Some(if index == 0 { Split::Val } else { Split::Train }));
+        let records: Vec<_> = (0..prompts.len()).map(of).collect();
+
+        let held_back = HeldBack::of(&[set("MIT", &records)]);
+
+        assert!(held_back.holds(&prompts[0]));
+        assert!(prompts[1..].iter().all(|prompt| !held_back.holds(prompt)));
+    }
+
+    #[test]
+    fn scores_and_costs_that_cannot_be_are_told_with_their_line() {
+        let path = Path::new("records.jsonl");
+        let refusal = |line: &str| parse_records(path, format!("\n{line}").as_bytes(), 2).unwrap_err().to_string();
+
+        let text = refusal(r#"{"prompt":"x","score":[1]}"#);
+        assert_eq!(text, "records.jsonl, line 2: 1 scores for 2 models");
+        let text = refusal(r#"{"prompt":"x","score":[1,7]}"#);
+        assert_eq!(text, "records.jsonl, line 2: a score is 7; scores lie between 0 and 1");
+        let text = refusal(r#"{"prompt":"x","score":[1,0],"cost":[-1,0]}"#);
+        assert_eq!(text, "records.jsonl, line 2: `cost` has -1; it must be at least 0 and finite");
+        let text = refusal(r#"{"prompt":"x","score":[1,0],"cost":[1]}"#);
+        assert_eq!(text, "records.jsonl, line 2: 1 entries of `cost` for 2 models");
+        assert!(refusal(r#"{"prompt":"x""#).starts_with("records.jsonl, line 2: "));
     }
 }

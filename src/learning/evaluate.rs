@@ -22,7 +22,10 @@ use super::{
     data::{Record, Set, Split},
     encoder::stage_rng,
 };
-use crate::scoring::{Artifact, Session, artifact::prompt_hash};
+use crate::scoring::{
+    Artifact, Session,
+    artifact::{prompt_hash, question_hash},
+};
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 200;
@@ -129,7 +132,8 @@ pub fn evaluate(
 /// Few-shot prompts end with the question, so a prompt counts as seen by its first line and by the first line of its last block.
 fn is_seen(seen: &[u64], prompt: &str) -> bool {
     let last = prompt.trim_end().rsplit("\n\n").next().unwrap_or(prompt);
-    [prompt, last].iter().any(|text| seen.binary_search(&prompt_hash(text)).is_ok())
+    let keys = [prompt, last].into_iter().flat_map(|text| [prompt_hash(text), question_hash(text)]);
+    keys.into_iter().any(|key| seen.binary_search(&key).is_ok())
 }
 
 fn line(prediction: &Predictions, outcomes: &Outcomes, oracle: &Choices) -> Line {

@@ -7,7 +7,6 @@ use super::{
     data::{HeldBack, Set},
     lengths::Answer,
 };
-use crate::scoring::artifact::prompt_hash;
 
 /// Domains of fewer prompts than this are joined with the rest of their set.
 const SMALLEST_DOMAIN: usize = 40;
@@ -46,7 +45,7 @@ impl Examples {
         for set in open {
             examples.take(set, held_back);
         }
-        examples.seen = examples.prompts.iter().map(|prompt| prompt_hash(prompt)).collect();
+        examples.seen = examples.prompts.iter().map(|prompt| held_back.key(prompt)).collect();
         examples.seen.sort_unstable();
         examples.seen.dedup();
         examples

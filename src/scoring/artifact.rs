@@ -255,7 +255,27 @@ fn nan_max(a: f32, b: f32) -> f32 {
 /// same question counts as the same with other answers to choose from.
 pub fn prompt_hash(prompt: &str) -> u64 {
     let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let hash = blake3::hash(line.to_lowercase().as_bytes());
+    text_hash(&line.to_lowercase())
+}
+
+/// Returns the hash under which a prompt is known whose first line many questions share: of all its lines but the answers to
+/// choose from. A prompt of one line has the hash that [`prompt_hash`] gives it.
+pub fn question_hash(prompt: &str) -> u64 {
+    let lines = prompt.lines().map(str::trim).filter(|line| !line.is_empty() && !is_choice(line));
+    let lines: Vec<String> = lines.map(str::to_lowercase).collect();
+    text_hash(&lines.join("\n"))
+}
+
+/// `A. ...`, `B) ...`, `(C) ...` or a bare `Answer:`.
+fn is_choice(line: &str) -> bool {
+    let mut characters = line.trim_start_matches('(').chars();
+    let is_letter = characters.next().is_some_and(|first| first.is_ascii_uppercase());
+    let is_marked = characters.next().is_some_and(|second| matches!(second, '.' | ')' | ':'));
+    (is_letter && is_marked) || line.eq_ignore_ascii_case("answer:")
+}
+
+fn text_hash(text: &str) -> u64 {
+    let hash = blake3::hash(text.as_bytes());
     hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
