@@ -6,6 +6,7 @@ mod completions;
 mod evaluate;
 mod keys;
 mod models;
+mod redteam;
 mod route;
 mod runtime;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Measure a router on prompts that it did not see
     Evaluate(evaluate::EvaluateArgs),
+    /// Search for text that pushes the routing to dearer models, and measure how far it does
+    Redteam(redteam::RedteamArgs),
     /// Train a router model from outcomes of models on prompts
     Train(train::TrainArgs),
 }
@@ -63,6 +66,7 @@ impl Cli {
             Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Evaluate(args) => evaluate::run(&args),
+            Command::Redteam(args) => redteam::run(&args),
             Command::Train(args) => train::run(&args),
         };
         result.unwrap_or_else(|error| if is_unread(&*error) { ExitCode::SUCCESS } else { report(&*error) })

@@ -25,6 +25,7 @@ pub mod lengths;
 pub mod matrix;
 pub mod names;
 pub mod progress;
+pub mod redteam;
 pub mod train;
 pub mod vocabulary;
 

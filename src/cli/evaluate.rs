@@ -8,12 +8,7 @@ use pointsman::{
         evaluate::{evaluate, report::markdown, speed::measure},
         read_sets,
     },
-    scoring::{
-        Artifact,
-        folder::{DEFAULT_ARTIFACT, Folder},
-        load::Runtime,
-        session_onnx::load_library,
-    },
+    scoring::{Artifact, folder::Folder, load::Runtime, session_onnx::load_library},
 };
 
 use super::CliResult;
@@ -53,7 +48,7 @@ pub(crate) struct EvaluateArgs {
 /// Measures and prints the report.
 #[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
-    let folder = args.router.clone().map_or(Folder::Embedded(DEFAULT_ARTIFACT), Folder::Disk);
+    let folder = Folder::of(args.router.as_deref());
     let artifact = Artifact::read(&folder)?;
     let runtime = match &args.onnxruntime {
         Some(path) => Runtime::OnnxRuntime(load_library(path)?),

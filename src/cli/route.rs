@@ -58,7 +58,7 @@ pub(crate) fn run(args: &RouteArgs) -> CliResult {
     let config = Config::load(args.config.as_deref())?;
     let limits = limits(&config);
     let app = App::compose(config, Mode::Explaining)?;
-    let call = ChatCall::parse(body(args)?.into(), &limits)?;
+    let call = ChatCall::parse(body(&args.model, &prompt(args)?)?.into(), &limits)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let explained = runtime.block_on(app.gateway().explain(call, context(args)?));
     let explanation = explained.map_err(|refusal| refusal.message)?;
@@ -66,31 +66,48 @@ pub(crate) fn run(args: &RouteArgs) -> CliResult {
     Ok(if explanation.plan.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn limits(config: &Config) -> Limits {
+/// Returns what a request's body may hold.
+pub(super) fn limits(config: &Config) -> Limits {
     let limits = &config.server.limits;
     Limits { messages: limits.messages, choices: limits.choices, depth: limits.depth }
 }
 
-fn body(args: &RouteArgs) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+fn prompt(args: &RouteArgs) -> std::io::Result<String> {
     let mut prompt = args.prompt.clone();
     if prompt == "-" {
         prompt.clear();
         std::io::stdin().read_to_string(&mut prompt)?;
     }
-    Ok(serde_json::to_vec(&json!({ "model": args.model, "messages": [{ "role": "user", "content": prompt }] }))?)
+    Ok(prompt)
+}
+
+/// Returns the body of a request that sends this prompt.
+///
+/// # Errors
+/// Never for texts; serialisation can fail by its signature.
+pub(super) fn body(model: &str, prompt: &str) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&json!({ "model": model, "messages": [{ "role": "user", "content": prompt }] }))
 }
 
 fn context(args: &RouteArgs) -> Result<RequestContext, Box<dyn std::error::Error>> {
+    let preferences = Preferences {
+        quality: args.quality.map(Probability::clamped),
+        tags: args.tags.iter().cloned().map(Tag).collect(),
+        ..Preferences::default()
+    };
+    Ok(RequestContext { preferences, ..nobody()? })
+}
+
+/// Returns the context of a request without key and without wishes.
+///
+/// # Errors
+/// Never; names are parsed.
+pub(super) fn nobody() -> Result<RequestContext, Box<dyn std::error::Error>> {
     let principal = Principal {
         tenant: TenantId::parse("default")?,
         key: KeyId::parse("open")?,
         limits: KeyLimits::default(),
         policies: Vec::new(),
-    };
-    let preferences = Preferences {
-        quality: args.quality.map(Probability::clamped),
-        tags: args.tags.iter().cloned().map(Tag).collect(),
-        ..Preferences::default()
     };
     Ok(RequestContext {
         request: RequestId::fresh(),
@@ -98,7 +115,7 @@ fn context(args: &RouteArgs) -> Result<RequestContext, Box<dyn std::error::Error
         auth: Duration::ZERO,
         parse: Duration::ZERO,
         principal,
-        preferences,
+        preferences: Preferences::default(),
     })
 }
 

@@ -1,6 +1,9 @@
 //! Where an artifact's files are read from: a folder on disk, or the artifacts inside the program.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use rust_embed::RustEmbed;
 
@@ -22,6 +25,11 @@ pub enum Folder {
 }
 
 impl Folder {
+    /// Returns the folder at `path`, or the artifact that is used when none is configured.
+    pub fn of(path: Option<&Path>) -> Self {
+        path.map_or(Self::Embedded(DEFAULT_ARTIFACT), |path| Self::Disk(path.to_owned()))
+    }
+
     /// Reads one file.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     Engine, Scorer,
     artifact::{Artifact, LoadError},
-    folder::{DEFAULT_ARTIFACT, Folder},
+    folder::Folder,
     router::Router,
     session::{Session, SessionError},
     session_onnx::{Library, OnnxSession, find_library, load_library},
@@ -20,7 +20,7 @@ use crate::config::{EngineChoice, RouterSettings};
 /// # Errors
 /// The artifact is not whole, or the engine that was asked for is not there.
 pub fn load(settings: &RouterSettings, data_dir: &Path, workers: usize) -> Result<Arc<dyn Scorer>, LoadError> {
-    let folder = settings.path.clone().map_or(Folder::Embedded(DEFAULT_ARTIFACT), Folder::Disk);
+    let folder = Folder::of(settings.path.as_deref());
     let artifact = Artifact::read(&folder)?;
     let runtime = runtime(settings, data_dir)?;
     Ok(Arc::new(open(artifact, &runtime, workers)?))
@@ -106,6 +106,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
+    use crate::scoring::folder::DEFAULT_ARTIFACT;
     use crate::{
         domain::{PromptView, ScoresUnavailable, Tokens},
         scoring::{Outputs, onnx},

@@ -42,6 +42,14 @@ impl Tokens {
         Ok(Self { tokenizer, words: Words::parse(json) })
     }
 
+    /// Returns the whole words of the vocabulary, three letters and more, in order.
+    pub fn words(&self) -> Vec<String> {
+        let is_word = |token: &String| token.len() >= 3 && token.chars().all(char::is_alphabetic);
+        let mut words: Vec<String> = self.tokenizer.get_vocab(true).into_keys().filter(is_word).collect();
+        words.sort_unstable();
+        words
+    }
+
     /// Returns how many ids there are: all are below it.
     pub fn count(&self) -> usize {
         self.tokenizer.get_vocab_size(true)

@@ -125,7 +125,7 @@ async fn every_subcommand_explains_itself() {
     let setup = Setup::new(&Upstream::start().await);
 
     for subcommand in
-        ["serve", "check", "route", "demo", "models", "runtime", "train", "evaluate", "keys", "completions"]
+        ["serve", "check", "route", "demo", "models", "runtime", "train", "evaluate", "redteam", "keys", "completions"]
     {
         let output = run(&setup, &[subcommand, "--help"]);
 

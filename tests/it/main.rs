@@ -24,5 +24,6 @@ mod passing_through;
 mod policies;
 mod quotas;
 mod readme;
+mod redteam;
 mod resilience;
 mod streaming;
