@@ -30,6 +30,7 @@ pub mod explain;
 mod fixed;
 mod front;
 mod gates;
+mod language;
 #[cfg(test)]
 mod laws;
 mod named;
@@ -45,6 +46,7 @@ pub use estimate::{MeasuredLatency, estimate};
 pub use explain::Explanation;
 pub use fixed::{Fixed, FixedParameters};
 pub use gates::Constraints;
+pub use language::language_of;
 pub use named::Named;
 pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
 pub use quality_cost::{Goals, QualityCost, QualityCostParameters};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{KeyId, ModelName, TenantId},
+    language::Language,
     model::{Modality, ModelFacts},
     money::NanoUsd,
     preferences::Preferences,
@@ -29,6 +30,9 @@ pub struct RequestFacts {
     pub modalities: Vec<Modality>,
     /// Whether the request offers tools.
     pub needs_tools: bool,
+    /// Whether the request wants JSON, of whatever shape.
+    #[serde(default)]
+    pub needs_json: bool,
     /// Whether the request wants a JSON schema kept.
     pub needs_json_schema: bool,
     /// Number of choices asked for.
@@ -142,11 +146,14 @@ pub struct Needs {
     pub neighbours: bool,
     /// [`Evidence::traffic`].
     pub traffic: bool,
+    /// [`Signals::language`]; also found where a candidate names its languages.
+    pub language: bool,
 }
 
 impl Needs {
     /// Nothing but the candidates.
-    pub const NOTHING: Self = Self { scores: false, clusters: false, neighbours: false, traffic: false };
+    pub const NOTHING: Self =
+        Self { scores: false, clusters: false, neighbours: false, traffic: false, language: false };
     /// Scores and no evidence.
     pub const SCORES: Self = Self { scores: true, ..Self::NOTHING };
 
@@ -157,6 +164,7 @@ impl Needs {
             clusters: self.clusters || other.clusters,
             neighbours: self.neighbours || other.neighbours,
             traffic: self.traffic || other.traffic,
+            language: self.language || other.language,
         }
     }
 }
@@ -180,6 +188,9 @@ pub struct Signals {
     pub topics: Vec<Topic>,
     /// Characters of the last user turn.
     pub characters: u64,
+    /// What language the last user turn is in; `None` when nobody needed to know, or it could not be told.
+    #[serde(default)]
+    pub language: Option<Language>,
     /// What [`Strategy::observe`](crate::routing::Strategy::observe) found in the text.
     pub matched: BTreeSet<String>,
     /// Strong models of which the key has used up its share; see [`Quota`](super::quota::Quota).
@@ -205,6 +216,7 @@ impl Default for Signals {
             familiarity: Familiarity::UNKNOWN,
             topics: Vec::new(),
             characters: 0,
+            language: None,
             matched: BTreeSet::new(),
             withheld: BTreeSet::new(),
             tenant: None,

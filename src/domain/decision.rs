@@ -66,8 +66,12 @@ pub enum RejectionCode {
     Modality,
     /// It calls no tools.
     Tools,
+    /// It does not answer in JSON on demand.
+    Json,
     /// It keeps to no JSON schema.
     JsonSchema,
+    /// The prompt is in a language that it is not good at.
+    Language,
     /// It lacks a property that policy or request ask for.
     Tag,
     /// Its list price is above the policy's cap.
@@ -94,7 +98,9 @@ impl RejectionCode {
             Self::MaxOutput => "max_output",
             Self::Modality => "modality",
             Self::Tools => "tools",
+            Self::Json => "json",
             Self::JsonSchema => "json_schema",
+            Self::Language => "language",
             Self::Tag => "tag",
             Self::Price => "price",
             Self::MaxCost => "max_cost",

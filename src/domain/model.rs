@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::ModelName,
+    language::Language,
     money::{NanoUsd, PricePerMillion},
     tokens::{Tokens, Usage},
 };
@@ -94,14 +95,20 @@ pub struct ModelFacts {
     pub modalities: BTreeSet<Modality>,
     /// Whether it calls tools.
     pub has_tools: bool,
+    /// Whether it answers in JSON when asked to.
+    pub has_json_mode: bool,
     /// Whether it keeps to a JSON schema.
     pub has_json_schema: bool,
+    /// Languages that it is good at; empty means any.
+    pub languages: BTreeSet<Language>,
     /// Properties that callers and policies ask for.
     pub tags: BTreeSet<Tag>,
     /// The name of its profile in the router artifact; `None` means the model's own name.
     pub profile: Option<String>,
-    /// Expected milliseconds to the first token, before anything was measured.
+    /// Expected milliseconds to the first token of an empty prompt, before anything was measured.
     pub first_token_ms: f64,
+    /// Milliseconds that each thousand tokens of prompt add to that.
+    pub prompt_ms: f64,
     /// Expected milliseconds for each token after the first, before anything was measured.
     pub per_token_ms: f64,
     /// Parameters in billions, if known.
@@ -118,6 +125,11 @@ impl ModelFacts {
     /// Returns the name of its profile in the router artifact.
     pub fn profile_name(&self) -> &str {
         self.profile.as_deref().unwrap_or(self.name.as_str())
+    }
+
+    /// Returns how much reading a prompt adds to the time to the first token, in milliseconds.
+    pub fn prefill_ms(&self, prompt: Tokens) -> f64 {
+        self.prompt_ms * prompt.0 as f64 / 1_000.0
     }
 }
 

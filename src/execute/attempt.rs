@@ -83,8 +83,13 @@ impl RunningAttempt {
         if self.seen.first_token.is_none() {
             self.seen.first_token = Some(after);
             self.prove();
-            self.model.latency.saw_first_token(after);
+            self.model.latency.saw_first_token(after.saturating_sub(self.prefill()));
         }
+    }
+
+    /// Returns how long reading the prompt is taken to last.
+    fn prefill(&self) -> Duration {
+        Duration::try_from_secs_f64(self.model.facts.prefill_ms(self.input_estimate) / 1_000.0).unwrap_or_default()
     }
 
     /// Ends a stream that came to its end.
@@ -101,7 +106,7 @@ impl RunningAttempt {
     pub(super) fn succeed_whole(mut self, reply: &WholeReply, output: Tokens) {
         self.prove();
         let usage = reply.usage.unwrap_or_else(|| self.estimated(output));
-        self.model.latency.saw_whole(self.begun.elapsed(), usage.output);
+        self.model.latency.saw_whole(self.begun.elapsed().saturating_sub(self.prefill()), usage.output);
         self.book(usage, AttemptOutcome::Ok);
     }
 

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{answer::RequestContext, names::Target};
 use crate::{
     domain::{
-        Ask, Candidate, Decision, Evidence, Familiarity, ModelName, NanoUsd, NoRoute, PromptView, RequestFacts, Scores,
-        ScoresUnavailable, Signals,
+        Ask, Candidate, Decision, Evidence, Familiarity, Language, ModelName, NanoUsd, NoRoute, PromptView,
+        RequestFacts, Scores, ScoresUnavailable, Signals,
     },
     execute::{Model, Models},
-    routing::{Named, Strategy, estimate},
+    routing::{Named, Strategy, estimate, language_of},
 };
 
 /// What a decision is made from, besides the models.
@@ -31,10 +31,10 @@ pub(super) fn ask(models: &Models, question: Question<'_>) -> Ask {
         Target::Model(name) => std::slice::from_ref(name),
     };
     let known = named.iter().filter_map(|name| models.get(name.as_str()));
-    let candidates = known.map(|model| candidate(model, &question.facts, scores)).collect();
+    let candidates: Vec<_> = known.map(|model| candidate(model, &question.facts, scores)).collect();
     let unscored = question.target.needs().scores.then(|| question.scores.as_ref().err().copied()).flatten();
     Ask {
-        signals: signals(&question, scores),
+        signals: Signals { language: language(&question, &candidates), ..signals(&question, scores) },
         request: question.facts,
         preferences: question.context.preferences.clone(),
         candidates,
@@ -61,10 +61,18 @@ fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
         withheld: question.withheld.clone(),
         tenant: Some(question.context.principal.tenant.clone()),
         key: Some(question.context.principal.key.clone()),
+        language: None,
         arrived: question.context.request.made_at(),
         artifact,
         calibrated,
     }
+}
+
+/// Returns the prompt's language if anyone needs to know it.
+fn language(question: &Question<'_>, candidates: &[Candidate]) -> Option<Language> {
+    let Target::Policy(policy) = question.target else { return None };
+    let is_needed = policy.strategy.needs().language || candidates.iter().any(|one| !one.model.languages.is_empty());
+    is_needed.then(|| language_of(&question.prompt.text)).flatten()
 }
 
 fn candidate(model: &Model, facts: &RequestFacts, scores: Option<&Scores>) -> Candidate {

@@ -24,6 +24,7 @@ pub(super) fn of_chat(call: &ChatCall) -> RequestFacts {
         max_output: call.max_tokens.map(Tokens),
         modalities: modalities.into_iter().collect(),
         needs_tools: call.has_tools,
+        needs_json: call.format == ResponseFormat::JsonObject,
         needs_json_schema: matches!(call.format, ResponseFormat::JsonSchema(_)),
         choices: call.choices,
         is_streaming: call.is_streaming,

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use crate::domain::{Ask, Calibrated};
 
 /// Rows kept: a share of a half found from this many has a standard error of 2 %, and older traffic is another traffic.
-pub const MAX_ROWS: usize = 512;
+const MAX_ROWS: usize = 512;
 /// Rows before there is a number: a share of a half then has a standard error of 9 %.
 pub const MIN_ROWS: usize = 32;
 /// Rows between two fits: 3 % of the rows are new, and a fit of all rows costs less than scoring sixteen prompts.
@@ -39,7 +39,7 @@ pub trait Calibrator: Send + Sync {
     fn fit(&self, rows: &[&[f64]]) -> Option<Calibrated>;
 }
 
-/// The recent rows of every calibrator of a policy. Memory is bounded: [`MAX_ROWS`] rows each.
+/// The recent rows of every calibrator of a policy. Memory is bounded: 512 rows each.
 #[derive(Default)]
 pub struct Calibration {
     recent: Vec<(Arc<dyn Calibrator>, Mutex<Recent>)>,

@@ -21,7 +21,7 @@ pub const DEFAULT_SPREAD: f64 = 0.29;
 /// A model's speed as measured on its last answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeasuredLatency {
-    /// Milliseconds to the first token; `None` before the first answer.
+    /// Milliseconds to the first token, less what the prompts' lengths account for; `None` before the first answer.
     pub first_token_ms: Option<f64>,
     /// Milliseconds for each token after the first; `None` before the first answer of more than one token.
     pub per_token_ms: Option<f64>,
@@ -34,7 +34,8 @@ pub struct MeasuredLatency {
 /// - Length: the predicted median times the model's verbosity, at most [`longest_answer`].
 /// - Cost: list prices for prompt and expected answer, times the number of choices. The upper cost is that of the longest
 ///   answer allowed.
-/// - Latency: time to the first token plus time per token, measured where it has been measured. Choices run in parallel.
+/// - Latency: time to the first token of an empty prompt, plus the time for reading the prompt, plus time per token; the first
+///   and the last measured where they have been measured. Choices run in parallel.
 pub fn estimate(
     model: &ModelFacts,
     request: &RequestFacts,
@@ -58,7 +59,7 @@ pub fn estimate(
         output_tokens,
         cost: cost(model, request, Tokens(output_tokens.ceil() as u64)),
         cost_upper: cost(model, request, longest),
-        latency: latency(model, measured, output_tokens),
+        latency: latency(model, measured, (request.input_tokens, output_tokens)),
     }
 }
 
@@ -79,8 +80,9 @@ fn cost(model: &ModelFacts, request: &RequestFacts, answer: Tokens) -> NanoUsd {
     model.prices.cost(&Usage { input: request.input_tokens, output, ..Usage::default() })
 }
 
-fn latency(model: &ModelFacts, measured: Option<MeasuredLatency>, output_tokens: f64) -> Duration {
-    let first = measured.and_then(|measured| measured.first_token_ms).unwrap_or(model.first_token_ms);
+fn latency(model: &ModelFacts, measured: Option<MeasuredLatency>, (prompt, output_tokens): (Tokens, f64)) -> Duration {
+    let idle = measured.and_then(|measured| measured.first_token_ms).unwrap_or(model.first_token_ms);
+    let first = idle + model.prefill_ms(prompt);
     let each = measured.and_then(|measured| measured.per_token_ms).unwrap_or(model.per_token_ms);
     let seconds = (first + each * (output_tokens - 1.0)) / 1_000.0;
     // An answer that is predicted to take longer than a Duration holds is out of reach of any limit.
@@ -166,6 +168,16 @@ mod tests {
         let estimate = estimate(&facts("unknown"), &request(), Some(&scores()), Some(measured));
 
         assert_eq!(estimate.latency, Duration::from_millis(100 + 990));
+    }
+
+    #[test]
+    fn a_long_prompt_delays_the_first_token() {
+        let model = ModelFacts { prompt_ms: 50.0, ..facts("unknown") };
+        let long = RequestFacts { input_tokens: Tokens(20_000), ..request() };
+
+        let (short, long) = (estimate(&model, &request(), None, None), estimate(&model, &long, None, None));
+
+        assert_eq!(long.latency - short.latency, Duration::from_millis(19 * 50));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::domain::{
-    Ask, Availability, Candidate, Estimate, Modality, ModelFacts, ModelName, NanoUsd, NoRoute, Preferences,
+    Ask, Availability, Candidate, Estimate, Language, Modality, ModelFacts, ModelName, NanoUsd, NoRoute, Preferences,
     PricePerMillion, Rejection, RejectionCode, RequestFacts, Tag, Tokens,
 };
 
@@ -51,6 +51,7 @@ impl Constraints {
         check_size(facts, &ask.request)?;
         self.check_context_window(facts)?;
         self.check_abilities(facts, &ask.request)?;
+        check_language(facts, ask.signals.language)?;
         check_tags(facts, &self.tags, "policy")?;
         self.check_prices(facts)?;
         check_cost(&candidate.estimate, self.max_cost, "policy")?;
@@ -76,6 +77,9 @@ impl Constraints {
         }
         if (request.needs_tools || self.needs_tools) && !facts.has_tools {
             return reject(RejectionCode::Tools, "it does not call tools");
+        }
+        if request.needs_json && !(facts.has_json_mode || facts.has_json_schema) {
+            return reject(RejectionCode::Json, "it does not answer in JSON on demand");
         }
         if (request.needs_json_schema || self.needs_json_schema) && !facts.has_json_schema {
             return reject(RejectionCode::JsonSchema, "it does not keep to a JSON schema");
@@ -146,6 +150,16 @@ fn check_size(facts: &ModelFacts, request: &RequestFacts) -> Result<(), Rejectio
     }
 }
 
+/// A language that could not be told keeps no model out.
+fn check_language(facts: &ModelFacts, language: Option<Language>) -> Result<(), Rejection> {
+    let Some(language) = language.filter(|_| !facts.languages.is_empty()) else { return Ok(()) };
+    if facts.languages.contains(&language) {
+        return Ok(());
+    }
+    let known: Vec<&str> = facts.languages.iter().map(|known| known.code()).collect();
+    reject(RejectionCode::Language, format!("the prompt is in {language}, it is good at {}", known.join(", ")))
+}
+
 fn check_wishes(candidate: &Candidate, preferences: &Preferences) -> Result<(), Rejection> {
     check_tags(&candidate.model, &preferences.tags, "request")?;
     check_cost(&candidate.estimate, preferences.max_cost, "request")?;
@@ -214,6 +228,8 @@ fn reject(code: RejectionCode, message: impl Into<String>) -> Result<(), Rejecti
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         domain::{LoadStep, Probability},
@@ -223,6 +239,26 @@ mod tests {
 
     fn rejection(constraints: &Constraints, ask: &Ask) -> Rejection {
         constraints.sift(ask).err().expect("no route").rejected.remove(0).1
+    }
+
+    fn change_model(ask: &mut Ask, change: fn(&mut ModelFacts)) {
+        change(Arc::make_mut(&mut ask.candidates[0].model));
+    }
+
+    #[test]
+    fn a_language_keeps_out_only_models_that_name_others() {
+        let mut ask = ask(vec![candidate("any"), candidate("german")]);
+        Arc::make_mut(&mut ask.candidates[1].model).languages.extend(Language::parse("de").ok());
+        let fitting = |ask: &Ask| Constraints::default().sift(ask).unwrap().fitting.len();
+
+        let unknown = fitting(&ask);
+        ask.signals.language = Language::parse("de").ok();
+        let german = fitting(&ask);
+        ask.signals.language = Language::parse("fr").ok();
+        let why = Constraints::default().sift(&ask).unwrap().rejected.remove(0).1;
+
+        assert_eq!((unknown, german), (2, 2));
+        assert_eq!(why.message, "the prompt is in fr, it is good at de");
     }
 
     #[test]
@@ -252,6 +288,14 @@ mod tests {
             demand(|_, ask| ask.request.modalities = vec![Modality::Image]),
             demand(|_, ask| ask.request.needs_tools = true),
             demand(|_, ask| ask.request.needs_json_schema = true),
+            demand(|_, ask| {
+                ask.request.needs_json = true;
+                change_model(ask, |facts| facts.has_json_mode = false);
+            }),
+            demand(|_, ask| {
+                ask.signals.language = Language::parse("fr").ok();
+                change_model(ask, |facts| facts.languages.extend(Language::parse("de").ok()));
+            }),
             demand(|_, ask| ask.preferences.tags.extend([Tag("eu".into())])),
             demand(|constraints, _| constraints.tags.extend([Tag("eu".into())])),
             demand(|constraints, _| constraints.max_output_price = Some(PricePerMillion(1))),
@@ -268,6 +312,8 @@ mod tests {
                 "modality",
                 "tools",
                 "json_schema",
+                "json",
+                "language",
                 "tag",
                 "tag",
                 "price",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::quantity::Period,
-    domain::{Modality, ModelKind},
+    domain::{Language, Modality, ModelKind},
 };
 
 /// A remote provider.
@@ -103,9 +103,15 @@ pub struct ModelDocument {
     /// Whether it calls tools.
     #[serde(default)]
     pub tools: bool,
+    /// Whether it answers in JSON when asked to.
+    #[serde(default = "default_json_mode")]
+    pub json_mode: bool,
     /// Whether it keeps to a JSON schema.
     #[serde(default)]
     pub json_schema: bool,
+    /// Languages that it is good at, by their two-letter codes; prompts in others go elsewhere. Empty means any.
+    #[serde(default)]
+    pub languages: Vec<Language>,
     /// Properties that callers and policies can ask for.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -137,6 +143,11 @@ const fn default_context_window() -> u64 {
     8192
 }
 
+/// Nearly every provider has it.
+const fn default_json_mode() -> bool {
+    true
+}
+
 fn default_modalities() -> Vec<Modality> {
     vec![Modality::Text]
 }
@@ -166,18 +177,21 @@ pub struct PricesDocument {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatencyDocument {
-    /// Milliseconds to the first token.
+    /// Milliseconds to the first token of an empty prompt.
     #[schemars(range(min = 0.0))]
     pub first_token_ms: f64,
+    /// Milliseconds that each thousand tokens of prompt add to that.
+    #[schemars(range(min = 0.0))]
+    pub prompt_ms: f64,
     /// Milliseconds for each token after it.
     #[schemars(range(min = 0.0))]
     pub per_token_ms: f64,
 }
 
 impl Default for LatencyDocument {
-    /// A hosted model of middling size: half a second, then 66 tokens a second.
+    /// A hosted model of middling size: half a second, 20,000 tokens of prompt a second, then 66 tokens of answer a second.
     fn default() -> Self {
-        Self { first_token_ms: 500.0, per_token_ms: 15.0 }
+        Self { first_token_ms: 500.0, prompt_ms: 50.0, per_token_ms: 15.0 }
     }
 }
 
