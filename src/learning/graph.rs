@@ -11,7 +11,7 @@
 //!
 //! Only operations that ONNX Runtime and RTen compute alike in f32.
 
-use super::{builder::Builder, encoder::Encoder, heads::Linear};
+use super::{builder::Builder, encoder::Encoder, heads::Linear, matrix::Matrix};
 use crate::scoring::{
     artifact::OutputWidths,
     session::{ATTENTION_MASK, INPUT_IDS},
@@ -29,6 +29,15 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// Returns heads that say the same of every prompt, for an encoder of `inputs` entries that has none yet.
+    pub fn silent(inputs: usize) -> Self {
+        let linear = |outputs: usize, inputs: usize| Linear {
+            weights: Matrix::zeros(outputs, inputs),
+            bias: vec![0.0; outputs],
+        };
+        Self { domains: linear(1, inputs), ease: linear(1, inputs), length: linear(2, inputs + 1) }
+    }
+
     /// Returns the widths of the graph's outputs beside an embedding of `embedding` entries.
     pub fn widths(&self, embedding: usize) -> OutputWidths {
         let latent = self.domains.bias.len() + self.ease.bias.len();
@@ -42,14 +51,9 @@ pub fn write(name: &str, encoder: &Encoder, heads: &Heads) -> Vec<u8> {
     graph.weights("table", &encoder.table);
     graph.weights("forms", &encoder.forms);
     graph.integers("axis_1", &[1]);
-    graph.numbers("tiny", 1e-24);
     pooled(&mut graph, "table", "sum");
     pooled(&mut graph, "forms", "form_sum");
-    graph.node("Mul", &["sum", "sum"], "squares");
-    graph.node_keeping_axes("ReduceSum", &["squares", "axis_1"], "square_sum");
-    graph.node("Add", &["square_sum", "tiny"], "square_sum_safe");
-    graph.node("Sqrt", &["square_sum_safe"], "length_of_sum");
-    graph.node("Div", &["sum", "length_of_sum"], "embedding");
+    normalise(&mut graph);
     graph.node_keeping_axes("ReduceSum", &[ATTENTION_MASK, "axis_1"], "tokens");
     graph.node("Div", &["form_sum", "tokens"], "shares");
     graph.node("Log", &["tokens"], "log_tokens");
@@ -66,6 +70,16 @@ pub fn attach(heads: &Heads, graph: &mut Builder) {
     graph.node_on_axis("Concat", &["domains", "ease"], "latent", 1);
     graph.node_on_axis("Concat", &["inputs", "domains"], "inputs_and_domains", 1);
     graph.linear("length", &heads.length, "inputs_and_domains", "output_tokens");
+}
+
+/// Adds `embedding`, the tensor `sum` at length 1; `axis_1` is there.
+pub fn normalise(graph: &mut Builder) {
+    graph.numbers("tiny", 1e-24);
+    graph.node("Mul", &["sum", "sum"], "squares");
+    graph.node_keeping_axes("ReduceSum", &["squares", "axis_1"], "square_sum");
+    graph.node("Add", &["square_sum", "tiny"], "square_sum_safe");
+    graph.node("Sqrt", &["square_sum_safe"], "length_of_sum");
+    graph.node("Div", &["sum", "length_of_sum"], "embedding");
 }
 
 /// The masked sum of a table's rows over the tokens.

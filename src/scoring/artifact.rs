@@ -10,6 +10,7 @@ use super::{
     onnx,
     profiles::Profiles,
     session::{Outputs, SessionError},
+    text::MAX_TOKENS,
     tokens::{Tokens, TokensError},
 };
 
@@ -189,7 +190,8 @@ impl Artifact {
         let onnx = files.checked(MODEL_ONNX)?;
         onnx::check(&onnx).map_err(|error| malformed(folder, MODEL_ONNX, &error))?;
         let tokens = Tokens::parse(&files.checked(TOKENIZER_JSON)?)
-            .map_err(|error: TokensError| malformed(folder, TOKENIZER_JSON, &error))?;
+            .map_err(|error: TokensError| malformed(folder, TOKENIZER_JSON, &error))?
+            .cut_to(document.max_tokens);
         let profiles = parse_profiles(folder, &document, &files.checked(PROFILES_JSON)?)?;
         let golden = parse_golden(folder, &files.checked(GOLDEN_JSONL)?)?;
         let checksum = sha256(&yaml);
@@ -327,6 +329,9 @@ fn parse_document(folder: &Folder, yaml: &[u8]) -> Result<RouterDocument, LoadEr
     }
     if !(document.tolerance > 0.0 && document.tolerance < 1.0) {
         return Err(malformed(folder, ROUTER_YAML, &"tolerance must lie between 0 and 1"));
+    }
+    if !(2..=MAX_TOKENS).contains(&document.max_tokens) {
+        return Err(malformed(folder, ROUTER_YAML, &format!("max_tokens must lie between 2 and {MAX_TOKENS}")));
     }
     Ok(document)
 }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 /// bytes a token.
 pub const HALF_BYTES: usize = 1_536;
 
-/// Tokens that are scored: half from the head, half from the tail.
+/// Tokens that are scored unless the artifact says less.
 pub const MAX_TOKENS: usize = 512;
 
 /// Returns the text, or its first and last [`HALF_BYTES`] with a line break between them, cut where characters end.
@@ -23,10 +23,11 @@ pub fn cut_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{head}\n{tail}"))
 }
 
-/// Leaves the first and the last half of [`MAX_TOKENS`] ids.
-pub fn cut_tokens(ids: &mut Vec<u32>) {
-    if ids.len() > MAX_TOKENS {
-        ids.drain(MAX_TOKENS / 2..ids.len() - MAX_TOKENS / 2);
+/// Leaves the first and the last half of `most` ids.
+pub fn cut_tokens(ids: &mut Vec<u32>, most: usize) {
+    let half = most / 2;
+    if ids.len() > most {
+        ids.drain(half..ids.len() - half);
     }
 }
 
@@ -50,7 +51,7 @@ mod tests {
     fn long_id_lists_keep_both_ends() {
         let mut ids: Vec<u32> = (0..2_000).collect();
 
-        cut_tokens(&mut ids);
+        cut_tokens(&mut ids, MAX_TOKENS);
 
         assert_eq!(ids.len(), MAX_TOKENS);
         assert_eq!((ids[0], ids[255], ids[256], ids[511]), (0, 255, 1_744, 1_999));

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use tokenizers::Tokenizer;
 
 use super::{
-    text::{cut_text, cut_tokens},
+    text::{MAX_TOKENS, cut_text, cut_tokens},
     words::Words,
 };
 
@@ -30,6 +30,7 @@ pub enum TokensError {
 pub struct Tokens {
     tokenizer: Tokenizer,
     words: Option<Words>,
+    most: usize,
 }
 
 impl Tokens {
@@ -39,7 +40,13 @@ impl Tokens {
     /// It is not one.
     pub fn parse(json: &[u8]) -> Result<Self, TokensError> {
         let tokenizer = Tokenizer::from_bytes(json).map_err(|error| TokensError::Document(error.to_string()))?;
-        Ok(Self { tokenizer, words: Words::parse(json) })
+        Ok(Self { tokenizer, words: Words::parse(json), most: MAX_TOKENS })
+    }
+
+    /// Returns the same with another longest prompt, in tokens; half of them come from the head, half from the tail.
+    #[must_use]
+    pub fn cut_to(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Returns the whole words of the vocabulary, three letters and more, in order.
@@ -55,7 +62,8 @@ impl Tokens {
         self.tokenizer.get_vocab_size(true)
     }
 
-    /// Returns the ids of a text, cut by the rule of [`text`](super::text); never empty.
+    /// Returns the ids of a text, cut by the rule of [`text`](super::text), with the tokens that the tokenizer puts around
+    /// every text; never empty.
     ///
     /// # Errors
     /// The tokenizer failed.
@@ -65,7 +73,7 @@ impl Tokens {
             Some(words) if text.is_ascii() => words.ids(&text),
             _ => self.ids_of_any(text)?,
         };
-        cut_tokens(&mut ids);
+        cut_tokens(&mut ids, self.most);
         if ids.is_empty() {
             ids.push(UNKNOWN_ID);
         }
@@ -73,7 +81,7 @@ impl Tokens {
     }
 
     fn ids_of_any(&self, text: Cow<'_, str>) -> Result<Vec<u32>, TokensError> {
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(|error| TokensError::Text(error.to_string()))?;
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(|error| TokensError::Text(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 }

@@ -1,0 +1,166 @@
+//! all-MiniLM-L6-v2 (Apache-2.0): the teacher of static routers, and the encoder of a router that has milliseconds.
+//!
+//! Its weights are fetched as [`artifacts`](crate::artifacts) fetches everything, by pinned checksum. [`weights`] reads them,
+//! [`graph`] writes them as ONNX, in f32 or with 8-bit weights, and both of the program's engines run that.
+
+pub mod graph;
+pub mod quantise;
+pub mod weights;
+
+use std::path::Path;
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use self::graph::Precision;
+use self::weights::Weights;
+use super::{
+    LearningError,
+    graph::Heads,
+    matrix::{Matrix, dot},
+    progress::Progress,
+};
+use crate::{
+    artifacts::{
+        self, Store,
+        catalogue::{self, Kind, MINILM, MINILM_TOKENIZER},
+    },
+    scoring::{Session, load::Runtime, tokens::Tokens},
+};
+
+/// Entries of an embedding.
+pub const WIDTH: usize = 384;
+
+/// Tokens that the encoder was trained on; longer prompts are cut head and tail.
+pub const MAX_TOKENS: usize = 256;
+
+/// Weights and tokenizer.
+pub struct Minilm {
+    weights: Weights,
+    tokenizer: Vec<u8>,
+}
+
+impl Minilm {
+    /// Makes sure that the encoder is in the store, and reads it. Blocks while it is fetched.
+    ///
+    /// # Errors
+    /// It cannot be fetched, is not what is pinned, or is not the expected encoder.
+    pub fn install(store: &Store, progress: &dyn artifacts::Progress) -> Result<Self, LearningError> {
+        let path = store.install(catalogue::find(Kind::Encoder, MINILM)?, progress)?;
+        Self::read(&path)
+    }
+
+    /// Reads the encoder; the tokenizer is beside the weights.
+    fn read(path: &Path) -> Result<Self, LearningError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| LearningError::Unreadable { path: path.to_owned(), source })
+        };
+        let weights = Weights::parse(&read(path)?)?;
+        let tokenizer = without_padding(&read(&path.with_file_name(MINILM_TOKENIZER))?)?;
+        Ok(Self { weights, tokenizer })
+    }
+
+    /// Returns `tokenizer.json` for an artifact's folder.
+    pub fn tokenizer(&self) -> &[u8] {
+        &self.tokenizer
+    }
+
+    /// Returns the tokenizer; ids begin with `[CLS]` and end with `[SEP]`.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn tokens(&self) -> Result<Tokens, LearningError> {
+        let tokens = Tokens::parse(&self.tokenizer).map_err(|error| LearningError::Tokenizer(error.to_string()))?;
+        Ok(tokens.cut_to(MAX_TOKENS))
+    }
+
+    /// Returns the encoder with heads on its embedding as an ONNX file.
+    ///
+    /// # Errors
+    /// The weights are not those of the encoder.
+    pub fn write(&self, name: &str, heads: &Heads, precision: Precision) -> Result<Vec<u8>, LearningError> {
+        graph::write(name, &self.weights, heads, precision)
+    }
+
+    /// Returns the encoder ready to embed, with a session for each thread of rayon's pool.
+    ///
+    /// # Errors
+    /// The engine refuses the graph.
+    pub fn teacher(&self, runtime: &Runtime, precision: Precision) -> Result<Teacher, LearningError> {
+        let onnx = self.write(MINILM, &Heads::silent(WIDTH), precision)?;
+        let sessions = runtime.sessions(&onnx, rayon::current_num_threads());
+        let sessions = sessions.map_err(|error| LearningError::Graph(error.to_string()))?;
+        let teacher = Teacher { tokens: self.tokens()?, sessions: sessions.into_iter().map(Mutex::new).collect() };
+        teacher.check()?;
+        Ok(teacher)
+    }
+}
+
+/// The published tokenizer pads every text to 128 tokens; a router's texts stay as long as they are.
+fn without_padding(json: &[u8]) -> Result<Vec<u8>, LearningError> {
+    let failed = |error: serde_json::Error| LearningError::Tokenizer(error.to_string());
+    let mut document: serde_json::Map<String, Value> = serde_json::from_slice(json).map_err(failed)?;
+    document.insert("truncation".to_owned(), Value::Null);
+    document.insert("padding".to_owned(), Value::Null);
+    serde_json::to_vec(&document).map_err(failed)
+}
+
+/// The encoder, ready to embed many texts.
+pub struct Teacher {
+    tokens: Tokens,
+    sessions: Vec<Mutex<Box<dyn Session>>>,
+}
+
+impl Teacher {
+    /// Returns the L2-normalised embedding of each text, `[texts, WIDTH]`; a step of `progress` is one text.
+    ///
+    /// # Errors
+    /// The tokenizer or the engine fails.
+    pub fn embed(&self, texts: &[&str], progress: &dyn Progress) -> Result<Matrix, LearningError> {
+        let rows: Result<Vec<Vec<f32>>, _> = texts
+            .par_iter()
+            .map(|text| {
+                let row = self.embed_one(text);
+                progress.step();
+                row
+            })
+            .collect();
+        Ok(Matrix { rows: texts.len(), columns: WIDTH, data: rows?.concat() })
+    }
+
+    /// Compares embeddings with published ones, so that a graph that is written wrongly teaches nobody.
+    fn check(&self) -> Result<(), LearningError> {
+        for line in references()? {
+            let embedding = self.embed_one(&line.text)?;
+            let cosine = dot(&embedding, &line.embedding);
+            // Eight-bit weights turn an embedding by half a degree; a wrong operation turns it by more than ten.
+            if cosine.is_nan() || cosine < 0.99 {
+                let found = format!("the embedding of {:?} has a cosine of {cosine} to the published one", line.text);
+                return Err(LearningError::Encoder(found));
+            }
+        }
+        Ok(())
+    }
+
+    fn embed_one(&self, text: &str) -> Result<Vec<f32>, LearningError> {
+        let ids = self.tokens.ids(text).map_err(|error| LearningError::Tokenizer(error.to_string()))?;
+        let failed = |error: &dyn std::fmt::Display| LearningError::Graph(error.to_string());
+        let own = rayon::current_thread_index().unwrap_or(0) % self.sessions.len().max(1);
+        let session = self.sessions.get(own).ok_or_else(|| failed(&"no session"))?;
+        Ok(session.lock().run(&ids).map_err(|error| failed(&error))?.embedding)
+    }
+}
+
+/// A text and its embedding, computed from the published weights in f64 by another program.
+#[derive(Deserialize)]
+struct Reference {
+    text: String,
+    embedding: Vec<f32>,
+}
+
+fn references() -> Result<Vec<Reference>, LearningError> {
+    let json = include_str!("minilm/reference.json");
+    serde_json::from_str(json).map_err(|error| LearningError::Encoder(error.to_string()))
+}
