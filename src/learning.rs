@@ -3,6 +3,7 @@
 //! [`data`] reads outcomes of models on prompts; [`mod@train`] turns them into an artifact by the contract of
 //! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`], [`heads`], [`abilities`], [`lengths`], then
 //! [`graph`] (written with [`builder`]) and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
+//! [`probes`] are what a new model is asked to learn what it can do.
 //!
 //! # Invariants
 //!
@@ -25,6 +26,7 @@ pub mod lengths;
 pub mod matrix;
 pub mod minilm;
 pub mod names;
+pub mod probes;
 pub mod progress;
 pub mod redteam;
 pub mod train;
