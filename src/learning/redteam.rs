@@ -179,12 +179,14 @@ mod tests {
     }
 
     /// A router that takes every `proof` for a sign of a hard prompt.
+    #[expect(clippy::unnecessary_wraps, reason = "a judge may fail")]
     fn gullible(text: &str) -> Result<Verdict, Infallible> {
         let proofs = text.matches("proof").count();
         let rank = usize::from(proofs >= 3);
         Ok(Verdict { rank, dearest: 1, cost: if rank == 1 { 10.0 } else { 1.0 }, pull: proofs as f64 })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a judge may fail")]
     fn steadfast(_text: &str) -> Result<Verdict, Infallible> {
         Ok(Verdict { rank: 0, dearest: 1, cost: 1.0, pull: 0.1 })
     }
