@@ -35,6 +35,7 @@ use crate::{
     gateway::{Gateway, Parts},
     policy::Policies,
     runtime::{SharedClock, Stop, SystemClock, Tasks},
+    scoring::Scorer,
     telemetry::Telemetry,
 };
 
@@ -47,6 +48,7 @@ pub struct App {
     telemetry: Arc<Telemetry>,
     ledger: Option<Arc<Ledger>>,
     models: Arc<Models>,
+    scorer: Option<Arc<dyn Scorer>>,
     cache: Arc<dyn CacheStore>,
     stop: Stop,
     tasks: Tasks,
@@ -90,7 +92,7 @@ impl App {
             policies: Arc::clone(&policies),
             models: Arc::clone(&models),
             executor: Arc::new(Executor::new(Arc::clone(&models), config.resilience.clone())),
-            scorer,
+            scorer: scorer.clone(),
             cache: Arc::clone(&cache),
             admission: Arc::new(parts::admission(&config, &clock, &stop, ledger.as_deref())?),
             books: Arc::new(parts::books(&config, (&clock, &stop), &telemetry, ledger.as_ref())),
@@ -99,7 +101,8 @@ impl App {
             stop: stop.clone(),
             settings: parts::gateway_settings(&config),
         });
-        Ok(Self { config, gateway, keys, policies, telemetry, ledger, models, cache, stop, tasks, _outbound: outbound })
+        let _outbound = outbound;
+        Ok(Self { config, gateway, keys, policies, telemetry, ledger, models, scorer, cache, stop, tasks, _outbound })
     }
 
     /// Returns the gateway.

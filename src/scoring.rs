@@ -10,6 +10,8 @@
 //! and [`router`] turns its outputs and the artifact's profiles into [`Scores`]. A prompt costs well under half a millisecond,
 //! so scoring runs where it is asked for, on one of a few sessions; there is no queue and nothing to hand over.
 //!
+//! Models that an artifact does not know join by an [`overlay`] of profiles that were fitted here.
+//!
 //! # Invariants
 //!
 //! - An [`Artifact`] is whole or it is not loaded: every file is checked against its checksum, every shape and every number is
@@ -23,6 +25,7 @@ pub mod constant;
 pub mod folder;
 pub mod load;
 pub mod onnx;
+pub mod overlay;
 pub mod profiles;
 pub mod router;
 pub mod session;
@@ -83,4 +86,7 @@ pub trait Scorer: Send + Sync {
 
     /// Returns name and version of the artifact, for instance `static-v1`.
     fn artifact(&self) -> &str;
+
+    /// Reads the profiles that were fitted here again; those of the artifact itself never change.
+    fn reload_profiles(&self) {}
 }

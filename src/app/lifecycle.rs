@@ -8,7 +8,7 @@ use super::{App, AppError, gauges};
 use crate::{
     api::{self, Services},
     policy,
-    runtime::{Phase, Stop},
+    runtime::{self, Phase, Stop},
 };
 
 /// For records that are still to be written, and for background tasks.
@@ -39,6 +39,7 @@ pub async fn serve(app: App, announce: impl FnOnce(&App, Started)) -> Result<(),
     let servers = api::bind(services(&app)).map_err(AppError::Server)?;
     announce(&app, Started { public: servers.public_address, admin: servers.admin_address });
     watch_policies(&app);
+    watch_profiles(&app);
     app.tasks.spawn(gauges::tell(Arc::clone(&app)));
     app.tasks.spawn(reload_at_hangup(Arc::clone(&app), signals.hangup));
     app.tasks.spawn(stop_at_signal(app.stop.clone(), signals.terminate, signals.interrupt));
@@ -67,6 +68,16 @@ fn watch_policies(app: &App) {
             error = &error as &dyn std::error::Error,
             "policy files are not watched; SIGHUP reads them again"
         );
+    }
+}
+
+/// A profile that `pointsman profile` writes counts from the next request on; without a watch, from SIGHUP on.
+fn watch_profiles(app: &App) {
+    let (Some(router), Some(scorer)) = (&app.config.router, app.scorer.clone()) else { return };
+    let made = std::fs::create_dir_all(&router.profiles).map_err(notify::Error::io);
+    let read = move || scorer.reload_profiles();
+    if let Err(error) = made.and_then(|()| runtime::watch(&router.profiles, &app.tasks, &app.stop, read)) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "profiles are not watched; SIGHUP reads them again");
     }
 }
 
@@ -127,6 +138,9 @@ impl App {
     fn reload(&self) {
         if let Err(error) = self.keys.reload() {
             tracing::error!(error = &error as &dyn std::error::Error, "the API keys stay as they were: {error}");
+        }
+        if let Some(scorer) = &self.scorer {
+            scorer.reload_profiles();
         }
         match self.policies.reload() {
             Ok(()) => tracing::info!("keys and policies were read again"),

@@ -55,7 +55,7 @@ impl Compiler<'_, '_> {
             catch_all: self.document.catch_all.clone(),
             default_policy: default_policy?,
             policies_dir: self.document.policies.as_ref().map(|path| self.place(path)),
-            router: self.router(),
+            router: self.router(&data_dir),
             cache: CacheSettings {
                 exact_bytes: self.document.cache.exact.0,
                 entry_bytes: self.document.cache.entry.bytes(),
@@ -165,7 +165,7 @@ impl Compiler<'_, '_> {
         PolicyName::parse(name).ok()
     }
 
-    fn router(&self) -> Option<RouterSettings> {
+    fn router(&self, data_dir: &std::path::Path) -> Option<RouterSettings> {
         let router = &self.document.router;
         router.enabled.then(|| RouterSettings {
             path: router.path.as_ref().map(|path| self.place(path)),
@@ -176,6 +176,7 @@ impl Compiler<'_, '_> {
             },
             deadline: router.deadline.0,
             onnxruntime: router.onnxruntime.as_ref().map(|path| self.place(path)),
+            profiles: router.profiles.as_ref().map_or_else(|| data_dir.join("profiles"), |path| self.place(path)),
         })
     }
 

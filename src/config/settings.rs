@@ -206,6 +206,8 @@ pub struct RouterSettings {
     pub deadline: Duration,
     /// ONNX Runtime's shared library; `None` looks in the data directory and in the system's places.
     pub onnxruntime: Option<PathBuf>,
+    /// Where profiles that were fitted here are kept, beside those of the artifact.
+    pub profiles: PathBuf,
 }
 
 /// Which engine runs the router model.

@@ -340,14 +340,7 @@ fn parse_profiles(folder: &Folder, document: &RouterDocument, json: &[u8]) -> Re
     let profiles: Profiles = serde_json::from_slice(json).map_err(|error| malformed(folder, PROFILES_JSON, &error))?;
     let width = document.outputs.latent;
     for profile in &profiles.profiles {
-        if profile.vector.len() != width {
-            let message = format!("{} has {} weights, latent has {width}", profile.name, profile.vector.len());
-            return Err(malformed(folder, PROFILES_JSON, &message));
-        }
-        let is_finite = profile.vector.iter().all(|weight| weight.is_finite()) && profile.bias.is_finite();
-        if !is_finite || !profile.verbosity.is_finite() {
-            return Err(malformed(folder, PROFILES_JSON, &format!("{} has a weight that is not finite", profile.name)));
-        }
+        profile.check(width).map_err(|message| malformed(folder, PROFILES_JSON, &message))?;
     }
     Ok(profiles)
 }

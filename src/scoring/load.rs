@@ -6,6 +6,7 @@ use super::{
     Engine, Scorer,
     artifact::{Artifact, LoadError},
     folder::Folder,
+    overlay::Overlay,
     router::Router,
     session::{Session, SessionError},
     session_onnx::{Library, OnnxSession, find_library, load_library},
@@ -23,7 +24,8 @@ pub fn load(settings: &RouterSettings, data_dir: &Path, workers: usize) -> Resul
     let folder = Folder::of(settings.path.as_deref());
     let artifact = Artifact::read(&folder)?;
     let runtime = runtime(settings, data_dir)?;
-    Ok(Arc::new(open(artifact, &runtime, workers)?))
+    let overlay = Overlay::new(settings.profiles.clone());
+    Ok(Arc::new(open(artifact, &runtime, workers)?.with_overlay(overlay)))
 }
 
 /// A loaded engine.
@@ -226,7 +228,13 @@ mod tests {
     }
 
     fn settings(engine: EngineChoice) -> RouterSettings {
-        RouterSettings { path: None, engine, deadline: Duration::from_millis(5), onnxruntime: None }
+        RouterSettings {
+            path: None,
+            engine,
+            deadline: Duration::from_millis(5),
+            onnxruntime: None,
+            profiles: PathBuf::new(),
+        }
     }
 
     #[test]

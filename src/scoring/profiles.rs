@@ -40,6 +40,21 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Checks it against a latent of this width.
+    ///
+    /// # Errors
+    /// It has another width, or a number that is not finite; says which.
+    pub fn check(&self, width: usize) -> Result<(), String> {
+        if self.vector.len() != width {
+            return Err(format!("{} has {} weights, latent has {width}", self.name, self.vector.len()));
+        }
+        let are_finite = self.vector.iter().chain([&self.bias]).all(|number| number.is_finite());
+        if !are_finite || !self.verbosity.is_finite() {
+            return Err(format!("{} has a weight that is not finite", self.name));
+        }
+        Ok(())
+    }
+
     /// Returns the predicted probability of a good answer.
     pub fn quality(&self, latent: &[f32]) -> f64 {
         let dot: f32 = self.vector.iter().zip(latent).map(|(weight, value)| weight * value).sum();
@@ -48,6 +63,14 @@ impl Profile {
 }
 
 impl Profiles {
+    /// Returns these profiles and further ones, which take the place of those of the same name.
+    pub fn with(&self, further: Vec<Profile>) -> Self {
+        let mut all = self.clone();
+        all.profiles.retain(|profile| further.iter().all(|newer| newer.name != profile.name));
+        all.profiles.extend(further);
+        all
+    }
+
     /// Returns the predicted quality of every profile, and their mean as the prior of models without one.
     pub fn qualities(&self, latent: &[f32]) -> (HashMap<Arc<str>, Quality>, Probability) {
         let mut qualities = HashMap::with_capacity(self.profiles.len());

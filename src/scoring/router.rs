@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 use super::{
     Engine, Scorer,
     artifact::Artifact,
+    overlay::Overlay,
+    profiles::Profiles,
     session::{Outputs, Session, SessionError},
     tokens::TokensError,
 };
@@ -30,6 +33,9 @@ type Pool = Vec<Mutex<Box<dyn Session>>>;
 /// A loaded router model.
 pub struct Router {
     artifact: Artifact,
+    /// Those of the artifact and of the overlay.
+    profiles: ArcSwap<Profiles>,
+    overlay: Option<Overlay>,
     engine: Engine,
     pool: Pool,
     next: AtomicUsize,
@@ -54,7 +60,16 @@ impl Router {
     /// Returns the scorer; `pool` is not empty.
     pub fn new(artifact: Artifact, engine: Engine, pool: Vec<Box<dyn Session>>) -> Self {
         let pool = pool.into_iter().map(Mutex::new).collect();
-        Self { artifact, engine, pool, next: AtomicUsize::new(0), has_failed: AtomicBool::new(false) }
+        let (profiles, next) = (ArcSwap::from_pointee(artifact.profiles.clone()), AtomicUsize::new(0));
+        Self { artifact, profiles, overlay: None, engine, pool, next, has_failed: AtomicBool::new(false) }
+    }
+
+    /// Adds the profiles of an overlay, now and whenever they are read again.
+    #[must_use]
+    pub fn with_overlay(mut self, overlay: Overlay) -> Self {
+        self.overlay = Some(overlay);
+        self.reload_profiles();
+        self
     }
 
     /// Scores one prompt here and now.
@@ -64,7 +79,7 @@ impl Router {
         if !is_finite(&outputs) {
             return Err(ScoreError::NotFinite);
         }
-        Ok(scores_of(&self.artifact, outputs, start.elapsed()))
+        Ok(scores_with(&self.artifact, &self.profiles.load(), outputs, start.elapsed()))
     }
 
     /// Returns a free session, or waits for one: the holder needs it for a fraction of a millisecond.
@@ -94,7 +109,12 @@ impl Router {
 
 /// Returns what the artifact makes of the graph's outputs: the same in the gateway and where a router is measured.
 pub fn scores_of(artifact: &Artifact, outputs: Outputs, took: Duration) -> Scores {
-    let (quality, prior) = artifact.profiles.qualities(&outputs.latent);
+    scores_with(artifact, &artifact.profiles, outputs, took)
+}
+
+/// Returns the same by other profiles than the artifact's own.
+fn scores_with(artifact: &Artifact, profiles: &Profiles, outputs: Outputs, took: Duration) -> Scores {
+    let (quality, prior) = profiles.qualities(&outputs.latent);
     let length = length_of(&outputs.output_tokens);
     Scores {
         embedding: outputs.embedding.into(),
@@ -139,5 +159,11 @@ impl Scorer for Router {
 
     fn artifact(&self) -> &str {
         &self.artifact.document.name
+    }
+
+    fn reload_profiles(&self) {
+        if let Some(overlay) = &self.overlay {
+            self.profiles.store(Arc::new(self.artifact.profiles.with(overlay.profiles_for(&self.artifact))));
+        }
     }
 }

@@ -21,6 +21,8 @@ pub struct RouterDocument {
     pub deadline: Period,
     /// ONNX Runtime's shared library; without it the data directory and the system's places are searched.
     pub onnxruntime: Option<PathBuf>,
+    /// Folder of the profiles that `pointsman profile` wrote; without it profiles in the data directory.
+    pub profiles: Option<PathBuf>,
 }
 
 impl Default for RouterDocument {
@@ -31,6 +33,7 @@ impl Default for RouterDocument {
             engine: EngineDocument::Auto,
             deadline: Period::millis(50),
             onnxruntime: None,
+            profiles: None,
         }
     }
 }
