@@ -34,7 +34,7 @@ pub mod vocabulary;
 
 use std::path::PathBuf;
 
-use crate::scoring::LoadError;
+use crate::{domain::ids::ParseNameError, scoring::LoadError};
 
 pub use self::{
     data::read_sets,
@@ -101,6 +101,9 @@ pub enum LearningError {
         #[source]
         source: std::io::Error,
     },
+    /// A model's name is none that the gateway takes.
+    #[error("a model of meta.json has a name that cannot be used")]
+    ModelName(#[from] ParseNameError),
     /// The router to evaluate does not load.
     #[error(transparent)]
     Router(#[from] LoadError),

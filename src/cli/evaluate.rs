@@ -1,17 +1,33 @@
 //! `pointsman evaluate`: how good a router is on prompts that it did not see.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, ValueEnum};
 use pointsman::{
     learning::{
-        evaluate::{evaluate, report::markdown, speed::measure},
+        data::Set,
+        evaluate::{
+            Evaluated, Settings, evaluate,
+            forecast::Subject,
+            parts::Fit,
+            predictions::Prediction,
+            presets::expand,
+            prices::PriceTable,
+            report::{Report, markdown::markdown},
+            speed::measure,
+        },
         read_sets,
     },
     scoring::{Artifact, folder::Folder, load::Runtime, session_onnx::load_library},
 };
 
-use super::CliResult;
+use super::{CliResult, train::Bars};
+
+type Failure = Box<dyn std::error::Error>;
 
 /// How the report is written.
 #[derive(Clone, Copy, ValueEnum)]
@@ -24,16 +40,35 @@ enum Format {
 
 /// Arguments of `evaluate`.
 #[derive(Args)]
+#[command(
+    after_help = "Data are folders with meta.json and records.jsonl, packed as .zst or plain. Prompts that the router was \
+                        trained on are left out. Records without a split count as test; `train` records are only learned from. \
+                        With `val` and `test` records, settings are chosen on val and reported on test; otherwise each half of \
+                        the prompts is reported with the settings chosen on the other half."
+)]
 pub(crate) struct EvaluateArgs {
-    /// A set (folder or records file beside its meta.json), or a folder of sets
-    #[arg(long)]
-    data: PathBuf,
+    /// A set (folder or records file beside its meta.json), or a folder of sets; may be given several times
+    #[arg(long, required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
     /// The router's folder; without it the one inside the program
     #[arg(long)]
     router: Option<PathBuf>,
-    /// Choose among these models only, by public name
-    #[arg(long, value_delimiter = ',')]
+    /// Choose among these models only, by public name or preset (mmlu-pro-9)
+    #[arg(long, alias = "subset", value_delimiter = ',')]
     models: Vec<String>,
+    /// From where profiles of models that the router does not know, and baselines, learn: `train` (the set's own training
+    /// records), `none`, or a folder of sets
+    #[arg(long, default_value = "train", value_name = "train|none|FOLDER")]
+    fit: String,
+    /// Prices in place of the sets': comma-separated values with `model`, `in_usd_per_m` and `out_usd_per_m`
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Resamples of every bootstrap
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: u32,
+    /// Write a line per prompt with what was predicted and what each strategy chose
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
     /// Run on this ONNX Runtime library; without it on RTen
     #[arg(long)]
     onnxruntime: Option<PathBuf>,
@@ -48,25 +83,86 @@ pub(crate) struct EvaluateArgs {
 /// Measures and prints the report.
 #[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
-    let folder = Folder::of(args.router.as_deref());
-    let artifact = Artifact::read(&folder)?;
+    let sets = read_all(&args.data)?;
+    let settings = settings(args)?;
+    let artifact = Artifact::read(&Folder::of(args.router.as_deref()))?;
     let runtime = match &args.onnxruntime {
         Some(path) => Runtime::OnnxRuntime(load_library(path)?),
         None => Runtime::Rten,
     };
     let mut session = runtime.sessions(&artifact.onnx, 1)?.pop().ok_or("no session")?;
     artifact.self_test(|ids| session.run(ids))?;
-    let mut reports = Vec::new();
-    for set in read_sets(&args.data)? {
-        reports.extend(evaluate(&set, &artifact, &mut *session, &args.models)?);
-    }
+    let found = measure_sets(&sets, &mut Subject { artifact: &artifact, session: &mut *session }, &settings)?;
     if args.speed {
         let (engine, speed) = (runtime.engine().name(), measure(&artifact, &mut *session)?);
         eprintln!("{engine}, {} tokens: p50 {:.0} us, p99 {:.0} us", speed.tokens, speed.p50_us, speed.p99_us);
     }
+    let (sets, predictions): (Vec<_>, Vec<_>) =
+        found.into_iter().map(|evaluated| (evaluated.report, evaluated.predictions)).unzip();
+    if let Some(path) = &args.predictions {
+        write_predictions(path, predictions.iter().flatten())?;
+    }
+    let report = Report {
+        router: artifact.document.name.clone(),
+        artifact: artifact.checksum.clone(),
+        prices: told(settings.prices.as_ref()),
+        rounds: settings.rounds,
+        sets,
+    };
     match args.format {
-        Format::Md => writeln!(std::io::stdout(), "{}", markdown(&reports))?,
-        Format::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&reports)?)?,
+        Format::Md => writeln!(std::io::stdout(), "{}", markdown(&report))?,
+        Format::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Set>, Failure> {
+    let mut sets = Vec::new();
+    for path in paths {
+        sets.extend(read_sets(path)?);
+    }
+    Ok(sets)
+}
+
+fn settings(args: &EvaluateArgs) -> Result<Settings, Failure> {
+    let fit = match args.fit.as_str() {
+        "train" => Fit::Own,
+        "none" => Fit::Nothing,
+        folder => Fit::From(read_sets(Path::new(folder))?),
+    };
+    let prices = args.prices.as_deref().map(PriceTable::read).transpose()?;
+    Ok(Settings { only: expand(&args.models), fit, prices, rounds: args.rounds as usize })
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn measure_sets(sets: &[Set], subject: &mut Subject<'_>, settings: &Settings) -> Result<Vec<Evaluated>, Failure> {
+    let mut found = Vec::new();
+    for set in sets {
+        let bars = Bars::default();
+        match evaluate(set, subject, settings, &bars)? {
+            Some(evaluated) => found.push(evaluated),
+            None => eprintln!("{}: no prompt that the router did not see has scores of two models", set.meta.name),
+        }
+        bars.finish();
+    }
+    if found.is_empty() {
+        return Err("there is nothing to measure; check --data and --models".into());
+    }
+    Ok(found)
+}
+
+fn told(prices: Option<&PriceTable>) -> String {
+    let Some(table) = prices else { return "those of the sets".to_owned() };
+    format!("{} (sha256 {}), and those of the sets for models that it lacks", table.source, table.checksum)
+}
+
+fn write_predictions<'a>(path: &Path, lines: impl Iterator<Item = &'a Prediction>) -> Result<(), Failure> {
+    let fails = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(fails)?);
+    for line in lines {
+        serde_json::to_writer(&mut file, line)?;
+        file.write_all(b"\n").map_err(fails)?;
+    }
+    file.flush().map_err(fails)?;
+    Ok(())
 }

@@ -9,7 +9,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use pointsman::{
-    learning::{Progress, TrainSettings, card::card, data::Set, evaluate::evaluate, read_sets, train},
+    learning::{
+        Progress, TrainSettings,
+        card::card,
+        data::Set,
+        evaluate::{Settings, evaluate, forecast::Subject},
+        read_sets, train,
+    },
     scoring::{
         Artifact,
         artifact::CARD_MD,
@@ -50,7 +56,6 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
         eprintln!("not trained on: {} (licence: {})", set.meta.name, set.meta.license);
     }
     train(&sets, &args.out, TrainSettings::seeded(args.seed), &bars)?;
-    bars.begin("measuring", sets.len() as u64);
     write_card(&sets, &args.out, &bars)?;
     bars.finish();
     eprintln!("wrote {} in {:.1} s", args.out.display(), start.elapsed().as_secs_f64());
@@ -63,8 +68,9 @@ fn write_card(sets: &[Set], out: &Path, bars: &Bars) -> Result<(), Box<dyn std::
     let mut session = RtenSession::new(RtenGraph::load(artifact.onnx.to_vec())?);
     let mut reports = Vec::new();
     for set in sets {
-        reports.extend(evaluate(set, &artifact, &mut session, &[])?);
-        bars.step();
+        let mut subject = Subject { artifact: &artifact, session: &mut session };
+        let evaluated = evaluate(set, &mut subject, &Settings::default(), bars)?;
+        reports.extend(evaluated.map(|evaluated| evaluated.report));
     }
     std::fs::write(out.join(CARD_MD), card(&artifact, sets, &reports))?;
     Ok(())

@@ -2,7 +2,10 @@
 
 use super::{
     data::{HeldBack, Set},
-    evaluate::{SetReport, report::markdown},
+    evaluate::report::{
+        SetReport,
+        markdown::{LEGEND, tables},
+    },
     examples::Examples,
 };
 use crate::scoring::Artifact;
@@ -38,9 +41,8 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport]) -> String 
         - Seed {seed}; the same data and seed give the same bytes on the same machine.\n\n\
         ## Results\n\n\
         On held-back prompts, by `pointsman evaluate`; nothing was chosen on them. Intervals: 95 %, bootstrap over prompts, the \
-        same resamples for all lines. A prediction costs a choice by `argmax quality - lambda cost` over a grid of lambda; \
-        the gap is that from the hull of single models (0 %) to the oracle (100 %). Category mean and prompt length are \
-        fitted on the set's training prompts and know the category; the router sees only the text.\n\n\
+        same resamples for all lines. {legend} Baselines are fitted on the set's training prompts; the category mean knows the \
+        category of a prompt, the router sees only its text.\n\n\
         {results}\
         ## Limits\n\n\
         - Where a line's interval of the gap reaches 0, the router is no better there than the hull of single models.\n\
@@ -60,6 +62,7 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport]) -> String 
         vocabulary = artifact.tokens.count(),
         max_tokens = document.max_tokens,
         seed = document.seed,
-        results = markdown(reports),
+        legend = LEGEND,
+        results = tables(reports),
     )
 }

@@ -1,216 +1,335 @@
 //! Measuring a router on prompts that it did not see, beside what needs no router.
 //!
-//! Every router in a table is a set of predicted qualities per prompt and model; each is turned into choices by the same rule,
-//! `argmax quality - lambda cost` over a grid of lambda, and measured by the same curve. The oracle predicts the true scores.
-//! Intervals are bootstrapped over prompts, with the same resamples for all routers, so that differences are paired.
+//! ```text
+//! parts        a set's records -> to learn from, to tune on, to report
+//! outcomes     records         -> complete rows of scores and costs
+//! forecast     prompts         -> asks, as strategies get them in the gateway
+//! families     strategies at many settings; baselines predict by themselves
+//! choices      settings        -> who was chosen, and what came of it
+//! metrics      choices         -> figures; preference: two models; calibration: predicted quality
+//! contenders   all of them, on the same resamples
+//! report       tables and JSON; plots: SVG; predictions: a line per prompt
+//! ```
+//!
+//! # Invariants
+//!
+//! - What the router was trained on is left out, and so is what baselines and fitted profiles learned from.
+//! - A setting is reported on prompts that it was not chosen on: [`parts`] says which.
+//! - Strategies are those of [`routing`](crate::routing), deciding on asks; what is measured is what is served.
+//! - The same files, router and settings give the same report, on any number of threads, but for times.
+//!
+//! To add a strategy: a family in [`families`]. To add a measure: a field of [`metrics::Metrics`], or a part of the report.
 
+pub mod baselines;
+pub mod bootstrap;
+pub mod calibration;
+pub mod choices;
+mod clusters;
+pub mod contenders;
 pub mod curve;
-pub mod predictors;
+pub mod expected_cost;
+pub mod families;
+pub mod fit;
+pub mod forecast;
+pub mod metrics;
+pub mod outcomes;
+pub mod parts;
+pub mod predictions;
+
 pub mod preference;
+pub mod presets;
+pub mod prices;
 pub mod report;
 pub mod speed;
 
-use rand::Rng;
+use std::{collections::HashMap, time::Duration};
 
 use self::{
-    curve::{Choices, Curve, Outcomes, gap_closed},
-    predictors::Predictions,
-    preference::Preference,
+    baselines::Lesson,
+    bootstrap::Resamples,
+    calibration::calibrations,
+    choices::{Picks, picks},
+    contenders::{Contender, lines, parts as preferences},
+    curve::Curve,
+    expected_cost::{ExpectedCost, Paid},
+    families::{Family, families},
+    fit::fit_profile,
+    forecast::{Forecast, Subject},
+    metrics::{Figure, Yardstick, arena},
+    outcomes::{Outcomes, input_tokens},
+    parts::{Fit, Fold, Parts, Seen},
+    predictions::{Prediction, predictions},
+    prices::PriceTable,
+    report::{ProfileSource, SetReport, Single},
 };
 use super::{
-    LearningError,
-    data::{Record, Set, Split},
-    encoder::stage_rng,
+    LearningError, Progress,
+    data::{Record, Set},
 };
-use crate::scoring::{
-    Artifact, Session,
-    artifact::{prompt_hash, question_hash},
-};
+use crate::{domain::Scores, scoring::profiles::Profiles};
 
-/// Resamples of a bootstrap.
-const RESAMPLES: usize = 200;
-/// Of the bootstrap; a table is the same each time it is made.
+/// Of the bootstrap and of baselines by chance; a table is the same each time it is made.
 const SEED: u64 = 7;
 
-/// A figure with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Figure {
-    /// On all prompts.
-    pub value: f64,
-    /// 2.5 % quantile.
-    pub low: f64,
-    /// 97.5 % quantile.
-    pub high: f64,
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Public names of the models to choose from; empty for those that ran on most prompts.
+    pub only: Vec<String>,
+    /// From where profiles of unknown models, and baselines, learn.
+    pub fit: Fit,
+    /// Prices in place of the sets' own.
+    pub prices: Option<PriceTable>,
+    /// Resamples of the bootstrap.
+    pub rounds: usize,
 }
 
-/// One router's line.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Line {
-    /// The router or baseline.
-    pub router: String,
-    /// Area under the hull of cost and quality, in points.
-    pub aiq: Figure,
-    /// Share of the way from the hull of single models to the oracle, in percent.
-    pub gap_closed: Figure,
-    /// Quality at no regard for cost over the best single model, in percent.
-    pub gain: Figure,
-    /// Weak/strong routing; only for sets of two models.
-    pub preference: Option<Preference>,
+impl Default for Settings {
+    fn default() -> Self {
+        Self { only: Vec::new(), fit: Fit::Own, prices: None, rounds: 1_000 }
+    }
 }
 
-/// How true one model's predicted qualities are.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Calibration {
-    /// The model.
-    pub model: String,
-    /// Mean score.
-    pub score: f64,
-    /// Expected calibration error, ten bins of equal size.
-    pub ece: f64,
-    /// Mean squared error.
-    pub brier: f64,
+/// What was found on one set.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// Its tables.
+    pub report: SetReport,
+    /// A line per prompt.
+    pub predictions: Vec<Prediction>,
 }
 
-/// Everything about one set.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct SetReport {
-    /// The set.
-    pub set: String,
-    /// Prompts that were measured.
-    pub prompts: usize,
-    /// Prompts left out because the router was trained on them.
-    pub left_out: usize,
-    /// Models that were chosen from.
-    pub models: usize,
-    /// Whether costs are known; without them only `gain` and `preference` mean something.
-    pub has_costs: bool,
-    /// Best single model and its mean score.
-    pub best_single: (String, f64),
-    /// Routers and baselines.
-    pub lines: Vec<Line>,
-    /// By model.
-    pub calibration: Vec<Calibration>,
-}
-
-/// Measures `artifact` on one set; `session` runs its graph. `only` chooses among the set's models.
+/// Measures a router on one set; `None` if fewer than two models ran on any prompt that the router did not see.
 ///
 /// # Errors
-/// The artifact's list of seen prompts is missing.
+/// The artifact's list of seen prompts is missing, the graph fails, or a model's name is none that the gateway takes.
 pub fn evaluate(
     set: &Set,
-    artifact: &Artifact,
-    session: &mut dyn Session,
-    only: &[String],
-) -> Result<Option<SetReport>, LearningError> {
-    let seen = artifact.seen()?;
-    let is_seen = |record: &Record| is_seen(&seen, &record.prompt);
-    let held: Vec<&Record> = set.records.iter().filter(|record| record.split != Some(Split::Train)).collect();
-    let asked: Vec<&Record> = if held.is_empty() { set.records.iter().collect() } else { held };
-    let fresh: Vec<&Record> = asked.iter().copied().filter(|record| !is_seen(record)).collect();
-    let left_out = asked.len() - fresh.len();
-    let outcomes = Outcomes::of(&set.meta, &fresh, only);
-    if outcomes.prompts() == 0 || outcomes.models.len() < 2 {
+    subject: &mut Subject<'_>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Option<Evaluated>, LearningError> {
+    let seen = subject.artifact.seen()?;
+    let parts = Parts::of(set, &Seen::new(&seen), &settings.fit);
+    let outcomes = Outcomes::of(&set.meta, &parts.asked, &settings.only, settings.prices.as_ref());
+    let is_reported = outcomes.rows.iter().any(|row| row.fold != Fold::Tune);
+    if !is_reported || outcomes.models.len() < 2 {
         return Ok(None);
     }
-    let train: Vec<&Record> = set.records.iter().filter(|record| is_seen(record)).collect();
-    let predictions = predictors::all(&outcomes, &train, artifact, session)?;
-    let oracle = Choices::of(&Predictions::oracle(&outcomes), &outcomes);
-    let lines = predictions.iter().map(|prediction| line(prediction, &outcomes, &oracle)).collect();
-    let calibration = predictions.first().map(|router| calibration(router, &outcomes)).unwrap_or_default();
-    Ok(Some(SetReport {
-        set: set.meta.name.clone(),
-        prompts: outcomes.prompts(),
-        left_out,
-        models: outcomes.models.len(),
-        has_costs: outcomes.has_costs,
-        best_single: outcomes.best_single(),
-        lines,
-        calibration,
-    }))
-}
-
-/// Few-shot prompts end with the question, so a prompt counts as seen by its first line and by the first line of its last block.
-fn is_seen(seen: &[u64], prompt: &str) -> bool {
-    let last = prompt.trim_end().rsplit("\n\n").next().unwrap_or(prompt);
-    let keys = [prompt, last].into_iter().flat_map(|text| [prompt_hash(text), question_hash(text)]);
-    keys.into_iter().any(|key| seen.binary_search(&key).is_ok())
-}
-
-fn line(prediction: &Predictions, outcomes: &Outcomes, oracle: &Choices) -> Line {
-    let choices = Choices::of(prediction, outcomes);
-    let mut rng = stage_rng(SEED, 9);
-    let whole = vec![1.0; outcomes.prompts()];
-    let measure = |weights: &[f64]| {
-        let (hull, router, best) =
-            (Curve::of_singles(outcomes, weights), Curve::of(&choices, weights), Curve::of(oracle, weights));
-        let gain = choices.quality_at_no_cost(weights) / outcomes.best_quality(weights) - 1.0;
-        [100.0 * hull.area_of(&router), 100.0 * gap_closed(&hull, &router, &best), 100.0 * gain]
+    progress.begin("scoring", (outcomes.rows.len() + parts.fit.len()) as u64);
+    let mut scored = |prompt: &str| {
+        progress.step();
+        subject.score(prompt)
     };
-    let value = measure(&whole);
-    let mut samples: [Vec<f64>; 3] = Default::default();
-    for _ in 0..RESAMPLES {
-        let mut weights = vec![0.0; whole.len()];
-        for _ in 0..whole.len() {
-            let drawn = rng.random_range(0..whole.len());
-            weights.get_mut(drawn).into_iter().for_each(|weight| *weight += 1.0);
+    let scores: Result<Vec<Scores>, _> = outcomes.rows.iter().map(|row| scored(&row.prompt)).collect();
+    let learned: Result<Vec<Learned<'_>>, _> =
+        parts.fit.iter().map(|(set, record)| Learned::of(set, record, &mut scored)).collect();
+    let case = Case { set, outcomes, learned: learned?, left_out: parts.left_out };
+    case.measure(scores?, subject, settings, progress).map(Some)
+}
+
+/// A training prompt with what the router says of it.
+struct Learned<'a> {
+    set: &'a Set,
+    record: &'a Record,
+    scores: Scores,
+}
+
+impl<'a> Learned<'a> {
+    fn of(
+        set: &'a Set,
+        record: &'a Record,
+        scored: &mut dyn FnMut(&str) -> Result<Scores, LearningError>,
+    ) -> Result<Self, LearningError> {
+        // The qualities of all profiles are the bulk of it, and nobody asks for them.
+        let scores = Scores { quality: HashMap::new(), ..scored(&record.prompt)? };
+        Ok(Self { set, record, scores })
+    }
+
+    fn score(&self, model: &str) -> Option<f64> {
+        self.record.score.get(self.set.column(model)?).copied().flatten()
+    }
+
+    fn tokens(&self, model: &str) -> Option<f64> {
+        self.record.out_tok.get(self.set.column(model)?).copied().flatten()
+    }
+
+    fn cost(&self, model: &str) -> Option<f64> {
+        self.record.cost.get(self.set.column(model)?).copied().flatten()
+    }
+}
+
+/// A set that is being measured.
+struct Case<'a> {
+    set: &'a Set,
+    outcomes: Outcomes,
+    learned: Vec<Learned<'a>>,
+    left_out: usize,
+}
+
+impl Case<'_> {
+    fn measure(
+        &self,
+        scores: Vec<Scores>,
+        subject: &Subject<'_>,
+        settings: &Settings,
+        progress: &dyn Progress,
+    ) -> Result<Evaluated, LearningError> {
+        let outcomes = &self.outcomes;
+        let known = &subject.artifact.profiles;
+        let fitted = self.fitted(known);
+        let sources = self.sources(known, fitted.as_ref());
+        let forecast = Forecast::of(outcomes, scores, fitted.as_ref(), &self.expected_costs())?;
+        let families = families(outcomes, &forecast.asks).map_err(|error| LearningError::Graph(error.to_string()))?;
+        progress.begin("choosing", 1);
+        let contenders = Contender::all(outcomes, &forecast, &families, &self.lessons());
+        progress.step();
+        progress.begin("bootstrap", 2);
+        let resamples = Resamples::draw(&outcomes.reported(), settings.rounds, SEED);
+        let lines = lines(&contenders, outcomes, &resamples);
+        progress.step();
+        let parts = preferences(&contenders, outcomes, &resamples);
+        progress.step();
+        let is_known: Vec<bool> = sources.iter().map(|source| *source == ProfileSource::Router).collect();
+        let models = self.models(&sources);
+        let report = SetReport {
+            set: self.set.meta.name.clone(),
+            prompts: outcomes.rows.iter().filter(|row| row.fold != Fold::Tune).count(),
+            left_out: self.left_out,
+            tuning: outcomes.rows.iter().filter(|row| row.fold == Fold::Tune).count(),
+            lessons: self.learned.len(),
+            has_costs: outcomes.has_costs,
+            best_single: models.get(outcomes.best_single()).map_or_else(String::new, |single| single.model.clone()),
+            models,
+            hull_aiq: hull_aiq(outcomes, &contenders, &resamples),
+            lines,
+            parts,
+            calibration: calibrations(&forecast.quality(), outcomes, &is_known),
+            outside: outside(&forecast),
+            scoring_us: quantiles(&forecast.took),
+            curves: curves(&contenders, outcomes),
+        };
+        let shipped = shipped(&families, &forecast);
+        let predictions = predictions(&self.set.meta.name, outcomes, &forecast, &contenders, &shipped);
+        Ok(Evaluated { report, predictions })
+    }
+
+    /// Fits profiles for the models that the router does not know; `None` if it knows all or nothing is to be learned from.
+    fn fitted(&self, known: &Profiles) -> Option<Profiles> {
+        let unknown = self.outcomes.models.iter().filter(|model| !has_profile(known, &model.name));
+        let profiles = unknown.filter_map(|model| {
+            let graded = |learned: &'_ Learned<'_>| (learned.score(&model.name), learned.tokens(&model.name));
+            let graded: Vec<fit::Graded<'_>> = self
+                .learned
+                .iter()
+                .map(|learned| {
+                    let (score, tokens) = graded(learned);
+                    (&learned.scores, score, tokens)
+                })
+                .collect();
+            fit_profile(model, &graded, known)
+        });
+        let profiles: Vec<_> = profiles.collect();
+        (!profiles.is_empty()).then(|| Profiles { profiles, ..known.clone() })
+    }
+
+    fn sources(&self, known: &Profiles, fitted: Option<&Profiles>) -> Vec<ProfileSource> {
+        let source = |name: &str| match fitted {
+            _ if has_profile(known, name) => ProfileSource::Router,
+            Some(fitted) if has_profile(fitted, name) => ProfileSource::Fitted,
+            _ => ProfileSource::Prior,
+        };
+        self.outcomes.models.iter().map(|model| source(&model.name)).collect()
+    }
+
+    /// Of models without prices, from what their calls cost: on training prompts if there are any.
+    fn expected_costs(&self) -> Vec<Option<ExpectedCost>> {
+        let of = |(index, model): (usize, &outcomes::Model)| {
+            if model.prices.is_some() || !self.outcomes.has_costs {
+                return None;
+            }
+            let paid = |learned: &Learned<'_>| {
+                let cost = learned.cost(&model.name)?;
+                let output = learned.scores.length.median;
+                Some(Paid { input: input_tokens(learned.record), output, cost })
+            };
+            let calls: Vec<Paid> = self.learned.iter().filter_map(paid).collect();
+            ExpectedCost::fit(&calls).or_else(|| self.mean_cost(index))
+        };
+        self.outcomes.models.iter().enumerate().map(of).collect()
+    }
+
+    /// Without anything to learn from: the model's mean cost, the same for every prompt.
+    fn mean_cost(&self, model: usize) -> Option<ExpectedCost> {
+        let rows = self.outcomes.rows.iter();
+        let calls = rows.filter_map(|row| Some(Paid { input: 0.0, output: 0.0, cost: *row.cost.get(model)? }));
+        ExpectedCost::fit(&calls.collect::<Vec<_>>())
+    }
+
+    fn lessons(&self) -> Vec<Lesson> {
+        let mut columns: HashMap<&str, Vec<Option<usize>>> = HashMap::new();
+        let mut lessons = Vec::with_capacity(self.learned.len());
+        for learned in &self.learned {
+            let models = self.outcomes.models.iter();
+            let columns = columns
+                .entry(learned.set.meta.name.as_str())
+                .or_insert_with(|| models.map(|model| learned.set.column(&model.name)).collect());
+            lessons.push(Lesson::of(learned.record, columns, learned.scores.embedding.clone()));
         }
-        samples.iter_mut().zip(measure(&weights)).for_each(|(sample, value)| sample.push(value));
+        lessons
     }
-    let mut figures = value.into_iter().zip(samples).map(|(value, sample)| Figure::of(value, sample));
-    let mut next = || figures.next().unwrap_or(Figure { value: f64::NAN, low: f64::NAN, high: f64::NAN });
-    Line {
-        router: prediction.name.clone(),
-        aiq: next(),
-        gap_closed: next(),
-        gain: next(),
-        preference: Preference::of(prediction, outcomes),
-    }
-}
 
-impl Figure {
-    fn of(value: f64, mut sample: Vec<f64>) -> Self {
-        sample.sort_by(f64::total_cmp);
-        let at =
-            |share: f64| sample.get((share * (sample.len() - 1) as f64).round() as usize).copied().unwrap_or(value);
-        Self { value, low: at(0.025), high: at(0.975) }
+    fn models(&self, sources: &[ProfileSource]) -> Vec<Single> {
+        let singles = self.outcomes.singles(&self.outcomes.reported());
+        let single = |((model, source), (cost, quality)): ((&outcomes::Model, &ProfileSource), (f64, f64))| Single {
+            model: model.name.clone(),
+            profile: *source,
+            prices: model.prices,
+            cost: if self.outcomes.has_costs { cost } else { f64::NAN },
+            quality,
+            arena: if self.outcomes.has_costs { 100.0 * arena(quality, cost) } else { f64::NAN },
+        };
+        self.outcomes.models.iter().zip(sources).zip(singles).map(single).collect()
     }
 }
 
-fn calibration(router: &Predictions, outcomes: &Outcomes) -> Vec<Calibration> {
-    let models = outcomes.models.iter().enumerate();
-    let rows = models.map(|(model, name)| {
-        let mut pairs: Vec<(f64, f64)> = router
-            .quality
-            .iter()
-            .zip(&outcomes.score)
-            .filter_map(|(predicted, scores)| Some((*predicted.get(model)?, *scores.get(model)?)))
-            .collect();
-        let count = pairs.len().max(1) as f64;
-        let score = pairs.iter().map(|(_, score)| score).sum::<f64>() / count;
-        let brier = pairs.iter().map(|(predicted, score)| (predicted - score).powi(2)).sum::<f64>() / count;
-        Calibration { model: name.clone(), score, ece: expected_calibration_error(&mut pairs), brier }
-    });
-    rows.collect()
+fn has_profile(profiles: &Profiles, name: &str) -> bool {
+    profiles.profiles.iter().any(|profile| &*profile.name == name)
 }
 
-fn expected_calibration_error(pairs: &mut [(f64, f64)]) -> f64 {
-    const BINS: usize = 10;
-    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let bins = pairs.chunks(pairs.len().div_ceil(BINS).max(1));
-    let off: f64 = bins.map(|bin| bin.iter().map(|(predicted, score)| predicted - score).sum::<f64>().abs()).sum();
-    off / pairs.len().max(1) as f64
+fn hull_aiq(outcomes: &Outcomes, contenders: &[Contender], resamples: &Resamples) -> Figure {
+    let oracle = contenders.last().and_then(|oracle| oracle.runs.first());
+    let aiq = |weights: &[f32]| {
+        let Some(oracle) = oracle.filter(|_| outcomes.has_costs) else { return f64::NAN };
+        let yardstick = Yardstick::of(&outcomes.singles(weights), 0, &oracle.choices, weights);
+        100.0 * yardstick.singles.mean_height(yardstick.range)
+    };
+    Figure::of(aiq(&outcomes.reported()), resamples.measure(aiq))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn curves(contenders: &[Contender], outcomes: &Outcomes) -> Vec<(String, Vec<(f64, f64)>)> {
+    let weights = outcomes.reported();
+    let curve = |contender: &Contender| {
+        let run = contender.runs.first()?;
+        Some((contender.name.clone(), Curve::hull(run.choices.means(&weights)).points().to_vec()))
+    };
+    if outcomes.has_costs { contenders.iter().filter_map(curve).collect() } else { Vec::new() }
+}
 
-    #[test]
-    fn a_true_prediction_has_no_calibration_error_and_a_false_one_its_offset() {
-        let mut perfect: Vec<(f64, f64)> = (0..100).map(|index| (0.3, f64::from(u8::from(index % 10 < 3)))).collect();
-        let mut too_high: Vec<(f64, f64)> = perfect.iter().map(|(_, score)| (0.5, *score)).collect();
+fn shipped(families: &[Family], forecast: &Forecast) -> Vec<(&'static str, Picks)> {
+    let of = |family: &Family| Some((family.name, picks(&**family.shipped.as_ref()?, &forecast.asks)));
+    families.iter().filter_map(of).collect()
+}
 
-        assert!(expected_calibration_error(&mut perfect) < 1e-9);
-        assert!((expected_calibration_error(&mut too_high) - 0.2).abs() < 1e-9);
-    }
+fn outside(forecast: &Forecast) -> f64 {
+    let outside = forecast.asks.iter().filter(|ask| ask.signals.familiarity.is_outside).count();
+    outside as f64 / forecast.asks.len().max(1) as f64
+}
+
+/// Returns the quantiles 0 %, 1 %, ... 100 % in microseconds.
+fn quantiles(took: &[Duration]) -> Vec<f64> {
+    let mut sorted: Vec<f64> = took.iter().map(|took| took.as_secs_f64() * 1e6).collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = |percent: usize| sorted.get((sorted.len().saturating_sub(1)) * percent / 100).copied().unwrap_or(0.0);
+    (0..=100).map(at).collect()
 }

@@ -210,7 +210,7 @@ mod tests {
         learning::{
             Silent,
             data::{Meta, ModelMeta, Record, Split},
-            evaluate::evaluate,
+            evaluate::{Settings, evaluate, forecast::Subject},
         },
         scoring::{
             Artifact,
@@ -281,9 +281,12 @@ mod tests {
 
         let artifact = Artifact::read(&Folder::Disk(out)).unwrap();
         let mut session = RtenSession::new(RtenGraph::load(artifact.onnx.to_vec()).unwrap());
-        let report = evaluate(&sets[0], &artifact, &mut session, &[]).unwrap().unwrap();
-        assert!(report.lines[0].gain.value > 50.0, "{:?}", report.lines[0]);
-        assert!(report.lines[0].gap_closed.value > 70.0, "{:?}", report.lines[0]);
+        let mut subject = Subject { artifact: &artifact, session: &mut session };
+        let settings = Settings { rounds: 20, ..Settings::default() };
+        let report = evaluate(&sets[0], &mut subject, &settings, &Silent).unwrap().unwrap().report;
+        let router = &report.lines[0];
+        assert!(router.metrics.gain.value > 50.0, "{router:?}");
+        assert!(router.metrics.gap_closed.value > 70.0, "{router:?}");
     }
 
     #[test]

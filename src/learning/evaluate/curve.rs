@@ -1,206 +1,78 @@
-//! Cost and quality: outcomes, choices, and the area under their hull.
+//! The non-decreasing upper hull of cost and quality, and what can be read off it.
 
-use super::predictors::Predictions;
-use crate::learning::data::{Meta, Record};
-
-/// What became of every prompt with every model: complete rows only.
-#[derive(Clone, Debug)]
-pub struct Outcomes {
-    /// Public names.
-    pub models: Vec<String>,
-    /// Prompts.
-    pub prompts: Vec<String>,
-    /// Category of each prompt.
-    pub categories: Vec<String>,
-    /// Columns of the records.
-    pub columns: Vec<usize>,
-    /// `[prompt][model]`.
-    pub score: Vec<Vec<f64>>,
-    /// USD, `[prompt][model]`; 0 where the set has no costs.
-    pub cost: Vec<Vec<f64>>,
-    /// Whether costs are known.
-    pub has_costs: bool,
-}
-
-/// A model takes part if it ran on this share of the prompts, a prompt if all those models ran on it.
-const COVERAGE: f64 = 0.9;
-
-impl Outcomes {
-    /// Takes the models that ran on most prompts, and, of sets with costs, those with costs.
-    pub fn of(meta: &Meta, records: &[&Record], only: &[String]) -> Self {
-        let has_costs = records.iter().any(|record| record.cost.iter().any(Option::is_some));
-        let priced: Vec<&Record> =
-            records.iter().copied().filter(|record| !has_costs || record.cost.iter().any(Option::is_some)).collect();
-        let is_run = |record: &Record, column: usize| {
-            let cost = record.cost.get(column).copied().flatten();
-            record.score.get(column).copied().flatten().is_some() && (!has_costs || cost.is_some())
-        };
-        let mut columns: Vec<usize> = (0..meta.models.len()).collect();
-        columns.retain(|column| {
-            let runs = priced.iter().filter(|record| is_run(record, *column)).count();
-            let name = meta.models.get(*column).map(|model| model.name()).unwrap_or_default();
-            runs as f64 >= COVERAGE * priced.len() as f64 && (only.is_empty() || only.contains(&name))
-        });
-        let whole: Vec<&Record> =
-            priced.into_iter().filter(|record| columns.iter().all(|column| is_run(record, *column))).collect();
-        let pick = |values: &[Option<f64>]| -> Vec<f64> {
-            columns.iter().map(|column| values.get(*column).copied().flatten().unwrap_or(0.0)).collect()
-        };
-        Self {
-            models: columns.iter().filter_map(|column| meta.models.get(*column)).map(|model| model.name()).collect(),
-            prompts: whole.iter().map(|record| record.prompt.clone()).collect(),
-            categories: whole.iter().map(|record| record.category().to_owned()).collect(),
-            score: whole.iter().map(|record| pick(&record.score)).collect(),
-            cost: whole.iter().map(|record| pick(&record.cost)).collect(),
-            columns,
-            has_costs,
-        }
-    }
-
-    /// Returns the number of prompts.
-    pub fn prompts(&self) -> usize {
-        self.prompts.len()
-    }
-
-    /// Returns the best single model and its mean score.
-    pub fn best_single(&self) -> (String, f64) {
-        let means = means(&self.score, &vec![1.0; self.prompts()]);
-        let best = self.models.iter().cloned().zip(means).max_by(|a, b| a.1.total_cmp(&b.1));
-        best.unwrap_or_default()
-    }
-
-    /// Returns the best single model's mean score on weighted prompts.
-    pub fn best_quality(&self, weights: &[f64]) -> f64 {
-        means(&self.score, weights).into_iter().fold(0.0, f64::max)
-    }
-}
-
-fn means(rows: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
-    let total: f64 = weights.iter().sum();
-    let mut means = vec![0.0; rows.first().map_or(0, Vec::len)];
-    for (row, weight) in rows.iter().zip(weights) {
-        means.iter_mut().zip(row).for_each(|(mean, value)| *mean += weight * value / total);
-    }
-    means
-}
-
-/// What a router chose, for each lambda of the grid: cost and quality of each prompt.
-#[derive(Clone, Debug)]
-pub struct Choices {
-    by_lambda: Vec<Vec<(f64, f64)>>,
-}
-
-/// Steps of the grid of lambda.
-const LAMBDAS: usize = 60;
-
-impl Choices {
-    /// Chooses `argmax quality - lambda cost` at 0 and at a geometric grid of lambda, wide enough for all of quality to be worth
-    /// nothing, and all of cost.
-    pub fn of(predictions: &Predictions, outcomes: &Outcomes) -> Self {
-        let mean =
-            predictions.cost.iter().flatten().sum::<f64>() / predictions.cost.iter().flatten().count().max(1) as f64;
-        let unit = if mean > 0.0 { 1.0 / mean } else { 0.0 };
-        let lambda =
-            |step: usize| if step == 0 { 0.0 } else { unit * 1e-4 * 1e8_f64.powf(step as f64 / LAMBDAS as f64) };
-        let by_lambda = (0..=LAMBDAS).map(|step| choose(predictions, outcomes, lambda(step))).collect();
-        Self { by_lambda }
-    }
-
-    /// Returns the mean quality where cost has no weight.
-    pub fn quality_at_no_cost(&self, weights: &[f64]) -> f64 {
-        self.by_lambda.first().map_or(0.0, |choices| mean_point(choices, weights).1)
-    }
-}
-
-fn choose(predictions: &Predictions, outcomes: &Outcomes, lambda: f64) -> Vec<(f64, f64)> {
-    let predicted = predictions.quality.iter().zip(&predictions.cost);
-    let happened = outcomes.score.iter().zip(&outcomes.cost);
-    let mut choices = Vec::with_capacity(outcomes.prompts());
-    for ((quality, expected), (score, cost)) in predicted.zip(happened) {
-        let utility = quality.iter().zip(expected).map(|(quality, cost)| quality - lambda * cost);
-        let best = utility.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(model, _)| model);
-        choices.push((cost.get(best).copied().unwrap_or(0.0), score.get(best).copied().unwrap_or(0.0)));
-    }
-    choices
-}
-
-fn mean_point(choices: &[(f64, f64)], weights: &[f64]) -> (f64, f64) {
-    let total: f64 = weights.iter().sum();
-    let mut point = (0.0, 0.0);
-    for ((cost, quality), weight) in choices.iter().zip(weights) {
-        point.0 += weight * cost / total;
-        point.1 += weight * quality / total;
-    }
-    point
-}
-
-/// A non-decreasing upper hull of points of cost and quality.
-#[derive(Clone, Debug, PartialEq)]
+/// A hull; between two of its points, what a coin between their settings gives.
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Curve {
     points: Vec<(f64, f64)>,
-    /// Mean costs of the cheapest and the dearest single model; only singles have them.
-    range: (f64, f64),
 }
 
 impl Curve {
-    /// Returns the hull of the single models.
-    pub fn of_singles(outcomes: &Outcomes, weights: &[f64]) -> Self {
-        let points: Vec<(f64, f64)> =
-            means(&outcomes.cost, weights).into_iter().zip(means(&outcomes.score, weights)).collect();
-        let cheapest = points.iter().map(|point| point.0).fold(f64::INFINITY, f64::min);
-        let dearest = points.iter().map(|point| point.0).fold(0.0, f64::max);
-        Self { points: hull(points), range: (cheapest, dearest) }
+    /// Keeps the corners of the upper hull, from the cheapest point to the highest one.
+    pub fn hull(points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let mut points: Vec<(f64, f64)> = points.into_iter().collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        let mut corners: Vec<(f64, f64)> = Vec::new();
+        for point in points {
+            if corners.last().is_some_and(|last| point.1 <= last.1) {
+                continue;
+            }
+            while let [.., a, b] = corners.as_slice() {
+                let is_below = (b.1 - a.1) * (point.0 - a.0) <= (point.1 - a.1) * (b.0 - a.0);
+                if !is_below {
+                    break;
+                }
+                corners.pop();
+            }
+            corners.push(point);
+        }
+        Self { points: corners }
     }
 
-    /// Returns the hull of a router's operating points.
-    pub fn of(choices: &Choices, weights: &[f64]) -> Self {
-        let points = choices.by_lambda.iter().map(|choices| mean_point(choices, weights)).collect();
-        Self { points: hull(points), range: (0.0, 0.0) }
+    /// Returns the corners, cheapest first.
+    pub fn points(&self) -> &[(f64, f64)] {
+        &self.points
     }
 
-    /// Returns the mean height of `curve` over the range of these single models: its AIQ.
-    pub fn area_of(&self, curve: &Self) -> f64 {
-        const STEPS: u32 = 1_000;
-        let (low, high) = self.range;
-        let at = |step: u32| curve.height(low + (high - low) * (f64::from(step) + 0.5) / f64::from(STEPS));
-        (0..STEPS).map(at).sum::<f64>() / f64::from(STEPS)
+    /// Returns the mean height between two costs: AIQ (RouterBench, 2403.12031, section 3.3), in the unit of quality. Left of
+    /// the cheapest point nothing can be had; right of the dearest one its quality.
+    pub fn mean_height(&self, (low, high): (f64, f64)) -> f64 {
+        if high <= low {
+            return self.height(high);
+        }
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else { return 0.0 };
+        let mut area = 0.0;
+        for ends in self.points.windows(2) {
+            let [left, right] = ends else { continue };
+            let (from, to) = (left.0.max(low), right.0.min(high));
+            if to > from {
+                area += (to - from) * (self.height(from) + self.height(to)) / 2.0;
+            }
+        }
+        area += (high - last.0.max(low)).max(0.0) * last.1;
+        debug_assert!(first.0 <= last.0);
+        area / (high - low)
     }
 
-    fn height(&self, cost: f64) -> f64 {
+    /// Returns the quality at a cost.
+    pub fn height(&self, cost: f64) -> f64 {
         let after = self.points.partition_point(|point| point.0 <= cost);
         match (after.checked_sub(1).and_then(|before| self.points.get(before)), self.points.get(after)) {
             (Some(left), Some(right)) => left.1 + (right.1 - left.1) * (cost - left.0) / (right.0 - left.0),
             (Some(last), None) => last.1,
-            // Dearer than this cost at its cheapest: nothing can be had.
             (None, _) => 0.0,
         }
     }
-}
 
-/// Returns how far a router goes from the hull of singles to the oracle.
-pub fn gap_closed(singles: &Curve, router: &Curve, oracle: &Curve) -> f64 {
-    let (low, high) = (singles.area_of(singles), singles.area_of(oracle));
-    (singles.area_of(router) - low) / (high - low)
-}
-
-/// Keeps the corners of the upper hull up to its highest point.
-fn hull(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
-    points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    let mut corners: Vec<(f64, f64)> = Vec::new();
-    for point in points {
-        if corners.last().is_some_and(|last| point.1 <= last.1) {
-            continue;
+    /// Returns the cost of a quality; `None` if the hull does not reach it.
+    pub fn cost_of(&self, quality: f64) -> Option<f64> {
+        let first = self.points.first()?;
+        if quality <= first.1 {
+            return Some(first.0);
         }
-        while let [.., a, b] = corners.as_slice() {
-            let is_below = (b.1 - a.1) * (point.0 - a.0) <= (point.1 - a.1) * (b.0 - a.0);
-            if !is_below {
-                break;
-            }
-            corners.pop();
-        }
-        corners.push(point);
+        let ends = self.points.windows(2).find(|ends| matches!(ends, [_, right] if right.1 >= quality))?;
+        let [left, right] = ends else { return None };
+        Some(left.0 + (right.0 - left.0) * (quality - left.1) / (right.1 - left.1))
     }
-    corners
 }
 
 #[cfg(test)]
@@ -211,25 +83,70 @@ mod tests {
 
     #[test]
     fn a_hull_leaves_out_what_lies_below_its_chords() {
-        let corners = hull(vec![(1.0, 0.2), (2.0, 0.3), (3.0, 0.8), (4.0, 0.5)]);
+        let curve = Curve::hull([(1.0, 0.2), (2.0, 0.3), (3.0, 0.8), (4.0, 0.5)]);
 
-        assert_eq!(corners, [(1.0, 0.2), (3.0, 0.8)]);
+        assert_eq!(curve.points(), [(1.0, 0.2), (3.0, 0.8)]);
     }
 
     #[test]
-    fn the_area_of_a_line_is_its_middle() {
-        let singles = Curve { points: vec![(0.0, 0.0), (1.0, 1.0)], range: (0.0, 1.0) };
+    fn the_mean_height_of_two_models_is_worked_out_by_hand() {
+        let curve = Curve::hull([(1.0, 0.4), (3.0, 0.8)]);
 
-        assert!((singles.area_of(&singles) - 0.5).abs() < 1e-9);
+        // From 1 to 3 a line with its middle at 0.6, from 3 to 5 flat at 0.8.
+        assert!((curve.mean_height((1.0, 3.0)) - 0.6).abs() < 1e-12);
+        assert!((curve.mean_height((1.0, 5.0)) - 0.7).abs() < 1e-12);
+        // Nothing can be had for less than the cheapest.
+        assert!((curve.mean_height((0.0, 2.0)) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_cost_of_a_quality_lies_on_the_chord() {
+        let curve = Curve::hull([(1.0, 0.4), (3.0, 0.8)]);
+
+        assert_eq!(curve.cost_of(0.3), Some(1.0));
+        assert!(curve.cost_of(0.6).is_some_and(|cost| (cost - 2.0).abs() < 1e-12));
+        assert_eq!(curve.cost_of(0.9), None);
+    }
+
+    fn points() -> impl Strategy<Value = Vec<(f64, f64)>> {
+        prop::collection::vec((0.0_f64..1.0, 0.0_f64..1.0), 1..20)
     }
 
     proptest! {
         #[test]
-        fn no_point_lies_above_its_hull(points in prop::collection::vec((0.0_f64..1.0, 0.0_f64..1.0), 1..20)) {
-            let curve = Curve { points: hull(points.clone()), range: (0.0, 1.0) };
+        fn no_point_lies_above_its_hull(points in points()) {
+            let curve = Curve::hull(points.clone());
 
             for (cost, quality) in points {
                 prop_assert!(curve.height(cost) >= quality - 1e-9);
+            }
+        }
+
+        #[test]
+        fn more_to_choose_from_never_lowers_the_area(points in points(), more in points()) {
+            let few = Curve::hull(points.clone());
+            let many = Curve::hull(points.into_iter().chain(more));
+
+            prop_assert!(many.mean_height((0.1, 0.9)) >= few.mean_height((0.1, 0.9)) - 1e-9);
+        }
+
+        #[test]
+        fn the_area_lies_between_the_ends(points in points()) {
+            let curve = Curve::hull(points.clone());
+            let cheapest = points.iter().map(|point| point.0).fold(1.0, f64::min);
+            let best = points.iter().map(|point| point.1).fold(0.0, f64::max);
+
+            let area = curve.mean_height((cheapest, 1.0));
+
+            prop_assert!(area <= best + 1e-9 && area >= curve.height(cheapest) - 1e-9);
+        }
+
+        #[test]
+        fn the_cost_of_a_quality_buys_it(points in points(), quality in 0.0_f64..1.0) {
+            let curve = Curve::hull(points);
+
+            if let Some(cost) = curve.cost_of(quality) {
+                prop_assert!(curve.height(cost + 1e-12) >= quality - 1e-6);
             }
         }
     }

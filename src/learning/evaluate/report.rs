@@ -1,55 +1,129 @@
-//! Reports for people: Markdown.
+//! What an evaluation found: the same for people ([`markdown`]), for programs (JSON, by serde) and for [plots](super::plots).
 
-use std::fmt::Write as _;
+pub mod markdown;
 
-use super::{Figure, SetReport};
+use serde::Serialize;
 
-/// Returns the tables of all sets.
-pub fn markdown(reports: &[SetReport]) -> String {
-    let mut out = String::new();
-    for report in reports {
-        write_set(&mut out, report).unwrap_or_default();
-    }
-    out
+use super::{
+    calibration::Calibration,
+    metrics::{Figure, Metrics},
+    preference::Preference,
+};
+
+/// Everything about one run of `pointsman evaluate`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The router's name.
+    pub router: String,
+    /// Checksum of its artifact.
+    pub artifact: String,
+    /// Where prices come from: the sets, or a table with its checksum.
+    pub prices: String,
+    /// Resamples of every bootstrap.
+    pub rounds: usize,
+    /// One per set.
+    pub sets: Vec<SetReport>,
 }
 
-fn write_set(out: &mut String, report: &SetReport) -> std::fmt::Result {
-    let (best, score) = &report.best_single;
-    writeln!(out, "### {}\n", report.set)?;
-    writeln!(
-        out,
-        "{} prompts, {} models; {} prompts left out because the router was trained on them. Best single model: {best}, {:.1} %.\n",
-        report.prompts,
-        report.models,
-        report.left_out,
-        100.0 * score,
-    )?;
-    writeln!(out, "| router | AIQ | gap closed, % | gain over best single, % | APGR | CPT 50 % | CPT 80 % |")?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
-    for line in &report.lines {
-        let (aiq, gap) = if report.has_costs { (show(line.aiq), show(line.gap_closed)) } else { (none(), none()) };
-        write!(out, "| {} | {aiq} | {gap} | {} |", line.router, show(line.gain))?;
-        match line.preference {
-            Some(found) => writeln!(out, " {:.3} | {:.3} | {:.3} |", found.apgr, found.cpt_50, found.cpt_80)?,
-            None => writeln!(out, " | | |")?,
-        }
-    }
-    let count = report.calibration.len().max(1) as f64;
-    let mean = |of: fn(&super::Calibration) -> f64| report.calibration.iter().map(of).sum::<f64>() / count;
-    let worst = report.calibration.iter().max_by(|a, b| a.ece.total_cmp(&b.ece));
-    let (name, ece) = worst.map_or(("none", 0.0), |model| (model.model.as_str(), model.ece));
-    writeln!(
-        out,
-        "\nCalibration over the models: mean ECE {:.3}, worst {ece:.3} ({name}), mean Brier {:.3}.\n",
-        mean(|model| model.ece),
-        mean(|model| model.brier),
-    )
+/// Everything about one set.
+#[derive(Clone, Debug, Serialize)]
+pub struct SetReport {
+    /// The set.
+    pub set: String,
+    /// Prompts that were measured.
+    pub prompts: usize,
+    /// Prompts left out because the router was trained on them.
+    pub left_out: usize,
+    /// Prompts that only chose settings; 0 where each half of the others chose for the other half.
+    pub tuning: usize,
+    /// Training prompts that baselines and fitted profiles learned from.
+    pub lessons: usize,
+    /// Whether costs are known; without them only gains and preferences mean something.
+    pub has_costs: bool,
+    /// The models that were chosen from.
+    pub models: Vec<Single>,
+    /// The best single model.
+    pub best_single: String,
+    /// AIQ of the hull of single models, in points.
+    pub hull_aiq: Figure,
+    /// Strategies and baselines.
+    pub lines: Vec<Line>,
+    /// Weak and strong; only of sets of two models.
+    pub parts: Vec<Part>,
+    /// By model.
+    pub calibration: Vec<Calibration>,
+    /// Share of the reported prompts that are marked as far from the router's training data.
+    pub outside: f64,
+    /// Microseconds to score a prompt: quantiles 0 %, 1 %, ... 100 %.
+    pub scoring_us: Vec<f64>,
+    /// Corners of the hulls of strategies, baselines and oracle: USD a prompt, quality.
+    pub curves: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-fn none() -> String {
-    "no costs".to_owned()
+/// A model alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Single {
+    /// Its public name.
+    pub model: String,
+    /// From where its predicted quality comes.
+    pub profile: ProfileSource,
+    /// USD per million tokens of prompt and of answer; `None` where only costs of calls are known.
+    pub prices: Option<(f64, f64)>,
+    /// USD per prompt.
+    pub cost: f64,
+    /// Mean score.
+    pub quality: f64,
+    /// Arena score, in percent.
+    pub arena: f64,
 }
 
-fn show(figure: Figure) -> String {
-    format!("{:.1} ({:.1} to {:.1})", figure.value, figure.low, figure.high)
+/// From where a model's predicted quality comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileSource {
+    /// The router's own profile.
+    Router,
+    /// A profile fitted for this run.
+    Fitted,
+    /// None: the prior over the known models.
+    Prior,
+}
+
+/// Who a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A strategy of the gateway, with this router.
+    Strategy,
+    /// Something plainer.
+    Baseline,
+    /// Who knows every score and cost.
+    Oracle,
+}
+
+/// One line of a table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The strategy or baseline.
+    pub router: String,
+    /// Which of them.
+    pub kind: Kind,
+    /// Runs that the figures are means of.
+    pub seeds: usize,
+    /// Its measures.
+    #[serde(flatten)]
+    pub metrics: Metrics<Figure>,
+    /// AIQ less that of the table's first line, on the same resamples.
+    pub aiq_over_first: Figure,
+}
+
+/// How two models are told apart on a set or on a task of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// The task, or `all`.
+    pub task: String,
+    /// Prompts.
+    pub prompts: usize,
+    /// By strategy and baseline.
+    pub lines: Vec<(String, Preference<Figure>)>,
 }
