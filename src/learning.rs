@@ -1,7 +1,8 @@
 //! Router training, calibration, evaluation and ONNX export.
 //!
 //! [`data`] reads outcomes of models on prompts; [`mod@train`] turns them into an artifact by the contract of
-//! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`], [`heads`], [`abilities`], [`lengths`], then
+//! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`] and
+//! [`presence`], [`wide`] heads for domains and [`traits`], [`abilities`], [`lengths`], then
 //! [`graph`] (written with [`builder`]) and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
 //! [`probes`] are what a new model is asked to learn what it can do.
 //!
@@ -26,11 +27,14 @@ pub mod lengths;
 pub mod matrix;
 pub mod minilm;
 pub mod names;
+pub mod presence;
 pub mod probes;
 pub mod progress;
 pub mod redteam;
 pub mod train;
+pub mod traits;
 pub mod vocabulary;
+pub mod wide;
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
 //! The static encoder: a vector for each token, from latent semantic analysis of the prompts, and what single tokens say of a
 //! prompt's form.
 //!
-//! TF-IDF weights and a truncated SVD (randomised: Halko, Martinsson and Tropp, 0909.4061, algorithms 4.3 and 4.4) give token
-//! vectors; smooth inverse frequency (Arora, Liang and Ma, ICLR 2017) gives their weights in the mean of a prompt.
+//! Inverse document frequencies and a truncated SVD (randomised: Halko, Martinsson and Tropp, 0909.4061, algorithms 4.3 and 4.4) give token
+//! vectors; smooth inverse frequency (Arora, Liang and Ma, ICLR 2017) gives their weights in the sum over a prompt's distinct
+//! tokens.
 #![expect(clippy::indexing_slicing, reason = "numeric kernels: token ids are below the vocabulary's size")]
 
 use rand::{Rng, SeedableRng};
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 use super::matrix::{Matrix, add_scaled, dot, eigen};
 
 /// Entries of the embedding.
-pub const EMBEDDING: usize = 192;
+pub const EMBEDDING: usize = 128;
 /// Further directions of the random projection, for accuracy.
 const OVERSAMPLING: usize = 24;
 /// Power iterations; the spectrum of text falls slowly.
@@ -42,7 +43,7 @@ impl Encoder {
     /// Learns token vectors from the ids of prompts.
     pub fn train(tokens: &[String], prompts: &[Vec<u32>], rng: &mut ChaCha8Rng) -> Self {
         let counts = Counts::of(tokens.len(), prompts);
-        let rows: Vec<Vec<(u32, f32)>> = prompts.par_iter().map(|ids| counts.tf_idf(ids)).collect();
+        let rows: Vec<Vec<(u32, f32)>> = prompts.par_iter().map(|ids| counts.idf_row(ids)).collect();
         let vectors = truncated_svd(&rows, tokens.len(), rng);
         let mut table = Matrix::zeros(tokens.len(), EMBEDDING);
         for id in 0..tokens.len() {
@@ -75,10 +76,8 @@ impl Encoder {
         let mut out = vec![0.0; INPUTS];
         let (embedding, rest) = out.split_at_mut(EMBEDDING);
         let count = ids.len() as f32;
-        for id in ids {
-            add_scaled(embedding, 1.0, self.table.row(*id as usize));
-            add_scaled(rest, 1.0 / count, self.forms.row(*id as usize));
-        }
+        distinct(ids).iter().for_each(|id| add_scaled(embedding, 1.0, self.table.row(*id as usize)));
+        ids.iter().for_each(|id| add_scaled(rest, 1.0 / count, self.forms.row(*id as usize)));
         let norm = dot(embedding, embedding).sqrt().max(1e-12);
         embedding.iter_mut().for_each(|value| *value /= norm);
         if let Some(last) = rest.last_mut() {
@@ -131,10 +130,7 @@ impl Counts {
             prompts: prompts.len() as f64,
         };
         for ids in prompts {
-            let mut unique = ids.clone();
-            unique.sort_unstable();
-            unique.dedup();
-            unique.iter().for_each(|id| counts.documents[*id as usize] += 1.0);
+            distinct(ids).iter().for_each(|id| counts.documents[*id as usize] += 1.0);
             ids.iter().for_each(|id| counts.tokens[*id as usize] += 1.0);
             counts.total += ids.len() as f64;
         }
@@ -153,18 +149,20 @@ impl Counts {
         ((1.0 + self.prompts) / (1.0 + self.documents[id])).ln()
     }
 
-    /// Returns the unit-length TF-IDF row of a prompt, terms with their logarithmic frequency.
-    fn tf_idf(&self, ids: &[u32]) -> Vec<(u32, f32)> {
-        let mut sorted = ids.to_vec();
-        sorted.sort_unstable();
-        let mut row: Vec<(u32, f64)> = Vec::new();
-        for same in sorted.chunk_by(|a, b| a == b) {
-            let id = same[0];
-            row.push((id, (1.0 + (same.len() as f64).ln()) * self.idf(id as usize)));
-        }
+    /// Returns the unit-length row of a prompt's distinct tokens with their inverse document frequencies.
+    fn idf_row(&self, ids: &[u32]) -> Vec<(u32, f32)> {
+        let row: Vec<(u32, f64)> = distinct(ids).into_iter().map(|id| (id, self.idf(id as usize))).collect();
         let norm = row.iter().map(|(_, value)| value * value).sum::<f64>().sqrt().max(1e-12);
         row.into_iter().map(|(id, value)| (id, (value / norm) as f32)).collect()
     }
+}
+
+/// A token counts once, however often a prompt says it.
+fn distinct(ids: &[u32]) -> Vec<u32> {
+    let mut distinct = ids.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct
 }
 
 /// Returns the right singular vectors, scaled by their singular values to the power [`SPECTRUM`], as rows of tokens.

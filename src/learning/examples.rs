@@ -28,6 +28,8 @@ pub struct Examples {
     pub answers: Vec<Answer>,
     /// Sorted hashes of the prompts.
     pub seen: Vec<u64>,
+    /// Sets of two models, with their numbers.
+    pub pairs: Vec<(String, [usize; 2])>,
     /// The sets they come from, with their licences.
     pub sources: Vec<(String, String, usize)>,
 }
@@ -66,6 +68,9 @@ impl Examples {
             self.prompts.push(record.prompt.clone());
             self.labels.push(labels.get(record.category()).copied().unwrap_or(0));
             self.take_answers(prompt, &models, record);
+        }
+        if let [first, second] = models.as_slice() {
+            self.pairs.push((set.meta.name.clone(), [*first, *second]));
         }
         self.sources.push((set.meta.name.clone(), set.meta.license.clone(), records.len()));
     }

@@ -88,7 +88,7 @@ pub fn write(trained: &Trained<'_>, out: &Path) -> Result<(), LearningError> {
 }
 
 fn document(trained: &Trained<'_>, name: String, files: &BTreeMap<&str, Vec<u8>>) -> RouterDocument {
-    let latent = trained.heads.domains.bias.len() + trained.heads.ease.bias.len();
+    let latent = trained.heads.scores.bias.len();
     RouterDocument {
         schema_version: SCHEMA_VERSION,
         name,
@@ -114,7 +114,7 @@ fn profiles(trained: &Trained<'_>) -> Profiles {
         let verbosity = (verbosity * 1e4).round() / 1e4;
         Profile { name: name.as_str().into(), prompts: outcomes.len(), verbosity, bias, vector }
     });
-    let latent = examples.domains.iter().cloned().chain(["ease".to_owned()]).collect();
+    let latent = examples.domains.iter().chain(&trained.heads.traits).cloned().collect();
     Profiles { latent, mean: as_profile(&trained.fitted.mean).0, profiles: profiles.collect() }
 }
 

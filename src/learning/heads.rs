@@ -1,11 +1,8 @@
-//! Linear heads on what the encoder gives: ridge regression, and multinomial logistic regression for the soft domains.
+//! Linear heads on dense inputs: ridge regression, and the scaling that lets one penalty fit all inputs.
 #![expect(
     clippy::indexing_slicing,
     reason = "numeric kernels: rows and labels come in pairs, classes are below their number"
 )]
-
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use super::matrix::{Matrix, Normal, add_scaled, dot};
 
@@ -101,90 +98,9 @@ pub fn ridge(rows: &Matrix, select: &[usize], targets: &[f64], weights: &[f64], 
     Linear { weights, bias: bias.iter().map(|value| *value as f32).collect() }
 }
 
-/// Settings of [`softmax_regression`].
-#[derive(Clone, Copy, Debug)]
-pub struct SoftmaxSettings {
-    /// Passes over the rows.
-    pub epochs: usize,
-    /// First step length; falls to nothing by a cosine.
-    pub rate: f32,
-    /// L2 penalty on the weights, per row.
-    pub penalty: f32,
-}
-
-/// Fits soft classes by stochastic gradients with Adam's step lengths (Kingma and Ba, 1412.6980).
-pub fn softmax_regression(
-    rows: &Matrix,
-    select: &[usize],
-    labels: &[usize],
-    settings: SoftmaxSettings,
-    rng: &mut ChaCha8Rng,
-) -> Linear {
-    const BATCH: usize = 64;
-    let classes = labels.iter().max().map_or(0, |largest| largest + 1);
-    let width = rows.columns + 1;
-    let mut adam = Adam::new(classes * width);
-    let mut order = select.to_vec();
-    let steps = (order.len().div_ceil(BATCH) * settings.epochs).max(1) as f32;
-    let mut extended = vec![1.0_f32; width];
-    for _ in 0..settings.epochs {
-        order.shuffle(rng);
-        for batch in order.chunks(BATCH) {
-            let mut gradient = vec![0.0_f32; classes * width];
-            for &index in batch {
-                extended[..rows.columns].copy_from_slice(rows.row(index));
-                let z = adam.weights.chunks_exact(width).map(|weights| dot(weights, &extended)).collect();
-                let mut errors = softmax(z);
-                errors[labels[index]] -= 1.0;
-                for (out, error) in gradient.chunks_exact_mut(width).zip(errors) {
-                    if error.abs() > 1e-4 {
-                        add_scaled(out, error / batch.len() as f32, &extended);
-                    }
-                }
-            }
-            add_scaled(&mut gradient, settings.penalty, &adam.weights);
-            let progress = adam.step as f32 / steps;
-            let rate = settings.rate * 0.5 * (1.0 + (std::f32::consts::PI * progress).cos());
-            adam.apply(&gradient, rate);
-        }
-    }
-    let mut linear = Linear { weights: Matrix::zeros(classes, rows.columns), bias: Vec::with_capacity(classes) };
-    for (class, weights) in adam.weights.chunks_exact(width).enumerate() {
-        linear.weights.row_mut(class).copy_from_slice(&weights[..rows.columns]);
-        linear.bias.push(weights[rows.columns]);
-    }
-    linear
-}
-
-struct Adam {
-    weights: Vec<f32>,
-    first: Vec<f32>,
-    second: Vec<f32>,
-    step: usize,
-}
-
-impl Adam {
-    fn new(size: usize) -> Self {
-        Self { weights: vec![0.0; size], first: vec![0.0; size], second: vec![0.0; size], step: 0 }
-    }
-
-    fn apply(&mut self, gradient: &[f32], rate: f32) {
-        self.step += 1;
-        let step = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let (unbias_first, unbias_second) = (1.0 - 0.9_f32.powi(step), 1.0 - 0.999_f32.powi(step));
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((weight, (first, second)), slope) in self.weights.iter_mut().zip(moments).zip(gradient) {
-            *first = 0.9 * *first + 0.1 * slope;
-            *second = 0.999 * *second + 0.001 * slope * slope;
-            *weight -= rate * (*first / unbias_first) / ((*second / unbias_second).sqrt() + 1e-8);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learning::encoder::stage_rng;
 
     fn line() -> Matrix {
         Matrix { rows: 200, columns: 1, data: (0..200).map(|index| index as f32 / 100.0).collect() }
@@ -209,16 +125,5 @@ mod tests {
 
         let scaled = linear.apply(scaling.apply(&line()).row(7))[0];
         assert!((folded.apply(line().row(7))[0] - scaled).abs() < 1e-5);
-    }
-
-    #[test]
-    fn softmax_regression_separates_what_is_separable() {
-        let labels: Vec<usize> = line().data.iter().map(|x| usize::from(*x > 1.0)).collect();
-        let select: Vec<usize> = (0..200).collect();
-        let settings = SoftmaxSettings { epochs: 200, rate: 0.05, penalty: 0.0 };
-
-        let fit = softmax_regression(&line(), &select, &labels, settings, &mut stage_rng(7, 0));
-
-        assert!(fit.softmax(&[0.2])[0] > 0.9 && fit.softmax(&[1.8])[1] > 0.9);
     }
 }

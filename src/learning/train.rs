@@ -10,19 +10,22 @@ use rayon::prelude::*;
 
 use super::{
     LearningError,
-    abilities::{self, Abilities, Ability, Outcome, Precision},
+    abilities::{self, Abilities, Ability, Precision},
     data::{HeldBack, Set},
     encoder::{Encoder, stage_rng},
     examples::Examples,
     export::{self, Trained},
     graph::Heads,
-    heads::{Linear, Scaling, SoftmaxSettings, ridge, softmax_regression},
+    heads::{Scaling, softmax},
     lengths,
-    matrix::Matrix,
+    matrix::{Matrix, dot},
+    presence::{DENSE_SPREAD, Presence},
     progress::Progress,
+    traits::{Trait, traits},
     vocabulary::train_vocabulary,
+    wide::{self, Rows, SoftmaxSettings, Wide, softmax_regression},
 };
-use crate::scoring::{profiles::sigmoid, tokens::Tokens};
+use crate::scoring::{artifact::question_hash, tokens::Tokens};
 
 /// How to train.
 #[derive(Clone, Copy, Debug)]
@@ -38,20 +41,16 @@ pub struct TrainSettings {
 impl TrainSettings {
     /// Returns the settings of the shipped artifact with a seed.
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, vocabulary: 10_000, epochs: 8 }
+        Self { seed, vocabulary: 10_000, epochs: 5 }
     }
 }
 
 /// The latents that profiles are fitted on come from heads that did not see the prompt, or profiles would trust them too much.
 const FOLDS: usize = 5;
-/// Of the ease head, on inputs with spread 1.
-const EASE_RIDGE: f64 = 400.0;
-/// Variance of a prompt's ease around its domain's, in squared log-odds.
-const EASE_VARIANCE: f64 = 2.0;
 /// Precision of a domain's common difficulty and of a model's own deviation from it.
 const DOMAIN_PRECISION: (f64, f64) = (0.5, 4.0);
-/// The same for the loading on ease.
-const EASE_PRECISION: (f64, f64) = (1.0, 8.0);
+/// The same for the loading on a trait.
+const TRAIT_PRECISION: (f64, f64) = (1.0, 8.0);
 
 /// Trains an artifact and writes it to `out`, all of it or nothing.
 ///
@@ -73,7 +72,9 @@ pub fn train(sets: &[Set], out: &Path, settings: TrainSettings, progress: &dyn P
     progress.step();
     let encoder = Encoder::train(&vocabulary.tokens, &ids, &mut stage_rng(settings.seed, 1));
     progress.step();
-    let (heads, fitted, verbosity) = fit_heads(&examples, &encoder.encode_all(&ids), settings, progress);
+    let presence = Presence::train(vocabulary.tokens.len(), &ids);
+    let inputs = Inputs { dense: encoder.encode_all(&ids), presence: Some(&presence), ids: &ids };
+    let (heads, fitted, verbosity) = fit_heads(&examples, &inputs, settings, progress);
     progress.begin("writing", 1);
     let trained = Trained { settings, examples: &examples, vocabulary, encoder, heads, fitted, verbosity };
     export::write(&trained, out)?;
@@ -83,108 +84,116 @@ pub fn train(sets: &[Set], out: &Path, settings: TrainSettings, progress: &dyn P
 
 fn fit_heads(
     examples: &Examples,
-    plain: &Matrix,
+    inputs: &Inputs<'_>,
     settings: TrainSettings,
     progress: &dyn Progress,
 ) -> (Heads, Abilities, Vec<f64>) {
-    let scaling = Scaling::of(plain);
-    let inputs = scaling.apply(plain);
-    progress.begin("domains and ease", FOLDS as u64 + 1);
-    let eases = eases(examples);
+    let scaling = Scaling::of(&inputs.dense);
+    let rows = inputs.rows(&scaling);
+    let traits = traits(examples);
+    let about = about(&traits, examples.domains.len());
+    progress.begin("domains and traits", FOLDS as u64 + 1);
     let fits: Vec<Fit> = (0..=FOLDS)
         .into_par_iter()
         .map(|fold| {
-            let fit = Fit::new(examples, &inputs, &eases, settings, fold);
+            let fit = Fit::new(examples, &rows, &traits, settings, fold);
             progress.step();
             fit
         })
         .collect();
-    let latents = held_out_latents(&inputs, &fits, examples.domains.len());
+    let latents = held_out_latents(examples, &rows, &fits, &about);
     progress.begin("profiles", 1);
-    let fitted = abilities::fit(&latents, &examples.outcomes, &precision(examples.domains.len()));
+    let fitted = abilities::fit(&latents, &examples.outcomes, &precision(about.rows, about.columns));
     progress.step();
     progress.begin("lengths", 1);
-    let rows = joined(plain, &latents, examples.domains.len());
+    let joined = joined(&inputs.dense, &latents, examples.domains.len());
     let lengths =
-        lengths::fit(&rows, &examples.answers, &examples.labels, examples.domains.len(), examples.models.len());
+        lengths::fit(&joined, &examples.answers, &examples.labels, examples.domains.len(), examples.models.len());
     progress.step();
     let whole = &fits[FOLDS];
+    let (words, dense) = whole.domains.beside(&whole.traits).split(inputs.words(), DENSE_SPREAD);
     let heads = Heads {
-        domains: scaling.fold_into(&whole.domains),
-        ease: scaling.fold_into(&whole.ease),
+        scores: scaling.fold_into(&dense),
+        words: inputs.presence.map(|presence| presence.table(&words)),
+        traits: traits.into_iter().map(|one| one.name).collect(),
+        about,
         length: lengths.head,
     };
     (heads, fitted, lengths.verbosity)
 }
 
-/// Heads fitted without one fold; fold number [`FOLDS`] leaves nothing out.
+/// What the encoder gives.
+struct Inputs<'a> {
+    dense: Matrix,
+    presence: Option<&'a Presence>,
+    ids: &'a [Vec<u32>],
+}
+
+impl Inputs<'_> {
+    fn rows(&self, scaling: &Scaling) -> Rows {
+        let dense = scaling.apply(&self.dense);
+        match self.presence {
+            Some(presence) => presence.rows(self.ids, &dense),
+            None => Rows::of(vec![Vec::new(); dense.rows], 0, &dense, DENSE_SPREAD),
+        }
+    }
+
+    fn words(&self) -> usize {
+        self.presence.map_or(0, Presence::columns)
+    }
+}
+
+/// Wide heads fitted without one fold; fold number [`FOLDS`] leaves nothing out.
 struct Fit {
-    domains: Linear,
-    ease: Linear,
+    domains: Wide,
+    traits: Wide,
 }
 
 impl Fit {
-    fn new(
-        examples: &Examples,
-        inputs: &Matrix,
-        (targets, weights): &(Vec<f64>, Vec<f64>),
-        settings: TrainSettings,
-        fold: usize,
-    ) -> Self {
-        let select: Vec<usize> = (0..inputs.rows).filter(|index| fold_of(*index) != fold).collect();
-        let softmax = SoftmaxSettings { epochs: settings.epochs, rate: 0.01, penalty: 1e-4 };
+    fn new(examples: &Examples, rows: &Rows, traits: &[Trait], settings: TrainSettings, fold: usize) -> Self {
+        let select: Vec<usize> = (0..rows.len()).filter(|index| fold_of(&examples.prompts[*index]) != fold).collect();
+        let softmax = SoftmaxSettings { epochs: settings.epochs, rate: 0.012, penalty: 3e-4 };
         let mut rng = stage_rng(settings.seed, 2);
-        let domains = softmax_regression(inputs, &select, &examples.labels, softmax, &mut rng);
-        let ease = ridge(inputs, &select, targets, weights, EASE_RIDGE);
-        Self { domains, ease }
+        let domains = softmax_regression(rows, &select, &examples.labels, softmax, &mut rng);
+        let mut fitted = traits.iter().map(|one| wide::ridge(rows, &select, &one.targets, one.penalty));
+        let first = fitted.next().unwrap_or_else(|| Wide::silent(rows));
+        Self { domains, traits: fitted.fold(first, |all, next| all.beside(&next)) }
+    }
+
+    /// Returns the latent of a row: soft domains, then each trait times the share of the domains that it is about.
+    fn latent(&self, row: &[(u32, f32)], about: &Matrix) -> Vec<f32> {
+        let mut latent = softmax(self.domains.apply(row));
+        let shares = about.transposed().iter().map(|about| dot(about, &latent)).collect::<Vec<f32>>();
+        latent.extend(self.traits.apply(row).iter().zip(shares).map(|(value, share)| value * share));
+        latent
     }
 }
 
-/// Neighbouring prompts of a source are often alike; a multiplicative hash scatters them.
-fn fold_of(index: usize) -> usize {
-    (index.wrapping_mul(0x9E37_79B9) >> 7) % FOLDS
+/// The same question occurs in several sets; its fold depends on the question alone.
+fn fold_of(prompt: &str) -> usize {
+    usize::try_from(question_hash(prompt) % FOLDS as u64).unwrap_or(0)
 }
 
-/// How much easier each prompt is than its domain and the models that answered it suggest: one Newton step from zero with a
-/// Gaussian prior, and the weight of that estimate.
-fn eases(examples: &Examples) -> (Vec<f64>, Vec<f64>) {
-    let prompts = examples.prompts.len();
-    let domains = examples.domains.len();
-    let mut hard = Matrix::zeros(prompts, domains);
-    examples.labels.iter().enumerate().for_each(|(index, label)| hard.row_mut(index)[*label] = 1.0);
-    let common = vec![DOMAIN_PRECISION.0; domains];
-    let fitted =
-        abilities::fit(&hard, &examples.outcomes, &Precision { common, own: vec![DOMAIN_PRECISION.1; domains] });
-    let mut slopes = vec![0.0; prompts];
-    let mut curvatures = vec![0.0; prompts];
-    for (ability, outcomes) in fitted.models.iter().zip(&examples.outcomes) {
-        for Outcome { prompt, score } in outcomes {
-            let p = sigmoid(ability.logit(hard.row(*prompt)));
-            slopes[*prompt] += score - p;
-            curvatures[*prompt] += p * (1.0 - p);
+/// Which domains each trait is about, `[domains, traits]`.
+fn about(traits: &[Trait], domains: usize) -> Matrix {
+    let mut about = Matrix::zeros(domains, traits.len());
+    for (index, one) in traits.iter().enumerate() {
+        for (domain, _) in one.about.iter().enumerate().filter(|(_, is_about)| **is_about) {
+            about.row_mut(domain)[index] = 1.0;
         }
     }
-    let prior = 1.0 / EASE_VARIANCE;
-    let targets = slopes.iter().zip(&curvatures).map(|(slope, curvature)| slope / (curvature + prior));
-    let weights = curvatures.iter().map(|curvature| curvature / (curvature + prior));
-    (targets.collect(), weights.collect())
+    about
 }
 
-fn held_out_latents(inputs: &Matrix, fits: &[Fit], domains: usize) -> Matrix {
-    let mut latents = Matrix::zeros(inputs.rows, domains + 1);
-    latents.data.par_chunks_mut(domains + 1).enumerate().for_each(|(index, latent)| {
-        let fit = &fits[fold_of(index)];
-        latent[..domains].copy_from_slice(&fit.domains.softmax(inputs.row(index)));
-        latent[domains] = fit.ease.apply(inputs.row(index))[0];
-    });
-    latents
+fn held_out_latents(examples: &Examples, rows: &Rows, fits: &[Fit], about: &Matrix) -> Matrix {
+    let latent = |index: usize| fits[fold_of(&examples.prompts[index])].latent(rows.row(index), about);
+    let data: Vec<f32> = (0..rows.len()).into_par_iter().flat_map_iter(latent).collect();
+    Matrix { rows: rows.len(), columns: about.rows + about.columns, data }
 }
 
-fn precision(domains: usize) -> Precision {
-    let mut precision = Precision { common: vec![DOMAIN_PRECISION.0; domains], own: vec![DOMAIN_PRECISION.1; domains] };
-    precision.common.push(EASE_PRECISION.0);
-    precision.own.push(EASE_PRECISION.1);
-    precision
+fn precision(domains: usize, traits: usize) -> Precision {
+    let with = |domain: f64, of_trait: f64| [vec![domain; domains], vec![of_trait; traits]].concat();
+    Precision { common: with(DOMAIN_PRECISION.0, TRAIT_PRECISION.0), own: with(DOMAIN_PRECISION.1, TRAIT_PRECISION.1) }
 }
 
 /// Inputs and, behind them, the soft domains.
