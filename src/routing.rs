@@ -23,7 +23,10 @@
 //! To add a strategy: a file here with parameters, a constructor that refuses nonsense ([`ParameterError`]) and an
 //! implementation of [`Strategy`]; then an arm in the policy compiler.
 
+mod bound;
+mod budget;
 mod calibration;
+mod capability;
 mod chance;
 pub mod estimate;
 pub mod explain;
@@ -35,21 +38,27 @@ mod language;
 mod laws;
 mod named;
 mod outcome;
+mod outside;
 mod parameters;
 mod quality_cost;
+mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
 mod weighted;
 
+pub use bound::Confidence;
 pub use calibration::{Calibration, Calibrator, MIN_ROWS};
+pub use capability::{Capability, CapabilityParameters, Preference};
 pub use estimate::{MeasuredLatency, estimate};
 pub use explain::Explanation;
 pub use fixed::{Fixed, FixedParameters};
 pub use gates::Constraints;
 pub use language::language_of;
 pub use named::Named;
+pub use outside::{Outside, OutsideRule};
 pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
-pub use quality_cost::{Goals, QualityCost, QualityCostParameters};
+pub use quality_cost::{CostGoal, Goals, QualityCost, QualityCostParameters};
+pub use rules::{Condition, ParseHoursError, Pattern, PatternError, Rule, Rules, Span, Window};
 pub use weighted::{Weighted, WeightedParameters};
 
 use std::{collections::BTreeSet, sync::Arc};

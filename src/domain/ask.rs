@@ -112,6 +112,12 @@ pub struct Estimate {
     /// Standard deviation of `quality`, in `[0, 0.5]`.
     #[serde(default)]
     pub spread: f64,
+    /// Quality expected of the model without its profile, from what its provider tells of it.
+    #[serde(default)]
+    pub prior: Probability,
+    /// Standard deviation of `prior`.
+    #[serde(default)]
+    pub prior_spread: f64,
     /// Whether `quality` is a prior, because the router has no profile of the model or could not score.
     pub is_prior: bool,
     /// Expected tokens of the answer, median.

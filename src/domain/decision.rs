@@ -20,8 +20,16 @@ pub enum Reason {
     Fixed,
     /// Drawn by the policy's weights.
     Weighted,
+    /// A rule of the policy names the model.
+    Rule,
+    /// The cheapest or first model that can answer.
+    Capability,
     /// The best value of the policy's objective.
     BestUtility,
+    /// The prompt lies outside of what the router knows: the strategy chose by priors as much as by predictions.
+    OutsidePrior,
+    /// The prompt lies outside of what the router knows: the policy's safe model.
+    OutsideSafe,
     /// No scores: the policy's default plan.
     ScorerUnavailable,
 }
@@ -33,7 +41,11 @@ impl Reason {
             Self::Named => "named",
             Self::Fixed => "fixed",
             Self::Weighted => "weighted",
+            Self::Rule => "rule",
+            Self::Capability => "capability",
             Self::BestUtility => "best_utility",
+            Self::OutsidePrior => "outside_prior",
+            Self::OutsideSafe => "outside_safe",
             Self::ScorerUnavailable => "scorer_unavailable",
         }
     }
@@ -76,6 +88,8 @@ pub enum RejectionCode {
     Tag,
     /// Its list price is above the policy's cap.
     Price,
+    /// A rule that holds leaves it out.
+    Rule,
     /// The answer may cost more than policy or request allow.
     MaxCost,
     /// The answer is expected to take longer than the request allows.
@@ -103,6 +117,7 @@ impl RejectionCode {
             Self::Language => "language",
             Self::Tag => "tag",
             Self::Price => "price",
+            Self::Rule => "rule",
             Self::MaxCost => "max_cost",
             Self::MaxLatency => "max_latency",
             Self::Quota => "quota",
@@ -144,6 +159,8 @@ pub struct Decision {
     pub plan: Plan,
     /// Why.
     pub reason: Reason,
+    /// Names of the policy's rules that held, the outermost first.
+    pub rules: Vec<String>,
     /// Every candidate, best first, rejected ones last.
     pub alternatives: Vec<Alternative>,
     /// Probability with which the first leg was drawn; 1 where no chance was involved.

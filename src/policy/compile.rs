@@ -1,14 +1,15 @@
 //! From a policy's text to a policy that can be used: every name resolved, every fault told.
 
+mod rules;
 mod strategy;
 
 use std::sync::Arc;
 
-use self::strategy::Scope;
+use self::{rules::Last, strategy::Scope};
 use super::{
     Policy,
     catalogue::{Catalogue, Meaning},
-    document::{CandidatesDocument, PolicyDocument},
+    document::{CandidatesDocument, ConstraintsDocument, PolicyDocument},
 };
 use crate::{
     config::{Faults, Report, Source, check, document::TimeoutsDocument, path::Path},
@@ -34,8 +35,12 @@ pub fn compile(source: &Source, id: (PolicyName, u64), catalogue: &Catalogue) ->
     let mut faults = checked.faults(report);
     let Some(policy) = policy else {
         faults.sort();
+        faults.0.dedup();
         return Err(faults);
     };
+    // What rules inherit is compiled for each of them.
+    faults.sort();
+    faults.0.dedup();
     faults.or(policy)
 }
 
@@ -82,7 +87,7 @@ impl Compiler<'_, '_> {
             self.report.add(&at, "a policy needs a strategy");
             return None;
         };
-        self.strategy(document, scope, &at)
+        self.ruled(&self.document.rules, &Last { document, at }, scope, &Path::root().key("rules"))
     }
 
     fn candidates(&mut self) -> Vec<ModelName> {
@@ -131,9 +136,15 @@ impl Compiler<'_, '_> {
         let tagged = self.catalogue.chat_models().filter(|facts| facts.tags.iter().any(|known| known.0 == tag));
         let names: Vec<ModelName> = tagged.map(|facts| facts.name.clone()).collect();
         if names.is_empty() {
-            self.notes.push(format!("no model that is awake has the tag \"{tag}\""));
+            self.note(format!("no model that is awake has the tag \"{tag}\""));
         }
         names
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// Returns the model that a name stands for and whether it is awake.
@@ -147,8 +158,8 @@ impl Compiler<'_, '_> {
             Meaning::Asleep(model, variable) => {
                 let note = format!("{model} is asleep until {variable} is set");
                 // A model with faults of its own is listed as asleep without a variable; its faults are told elsewhere.
-                if !variable.is_empty() && !self.notes.contains(&note) {
-                    self.notes.push(note);
+                if !variable.is_empty() {
+                    self.note(note);
                 }
                 Some((model.clone(), false))
             }
@@ -173,23 +184,26 @@ impl Compiler<'_, '_> {
     fn scope(&self, candidates: &[ModelName]) -> Scope {
         Scope {
             candidates: candidates.to_vec(),
-            constraints: self.constraints(),
+            constraints: Constraints {
+                max_cost: self.document.limits.max_cost.map(NanoUsd::from_dollars),
+                ..constraints(&self.document.constraints)
+            },
             max_fallbacks: self.document.fallbacks,
         }
     }
+}
 
-    fn constraints(&self) -> Constraints {
-        let constraints = &self.document.constraints;
-        Constraints {
-            tags: constraints.tags.clone(),
-            modalities: constraints.modalities.clone(),
-            needs_tools: constraints.tools,
-            needs_json_schema: constraints.json_schema,
-            min_context_window: constraints.min_context_window.map(Tokens),
-            max_input_price: constraints.max_input_price.map(PricePerMillion::from_dollars),
-            max_output_price: constraints.max_output_price.map(PricePerMillion::from_dollars),
-            max_cost: self.document.limits.max_cost.map(NanoUsd::from_dollars),
-        }
+fn constraints(document: &ConstraintsDocument) -> Constraints {
+    Constraints {
+        tags: document.tags.clone(),
+        modalities: document.modalities.clone(),
+        needs_tools: document.tools,
+        needs_json_schema: document.json_schema,
+        min_context_window: document.min_context_window.map(Tokens),
+        max_input_price: document.max_input_price.map(PricePerMillion::from_dollars),
+        max_output_price: document.max_output_price.map(PricePerMillion::from_dollars),
+        max_cost: None,
+        rules: Vec::new(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! A policy as it is written; its name is the name of its file.
 
+pub mod capability;
+pub mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::{capability::*, rules::*};
 use crate::{
     config::{Period, document::TimeoutsDocument},
     domain::{Modality, Tag},
@@ -23,8 +27,12 @@ pub struct PolicyDocument {
     pub description: String,
     /// Models it may choose from, in order of preference where all else is equal.
     pub candidates: CandidatesDocument,
-    /// How it chooses.
+    /// Rules that are looked at first, in this order; the first that holds decides how the choice goes on.
+    pub rules: Vec<RuleDocument>,
+    /// How it chooses where no rule holds.
     pub strategy: Option<StrategyDocument>,
+    /// What is done with prompts that lie far from everything the router model was trained on.
+    pub outside: OutsideDocument,
     /// What every model must meet.
     pub constraints: ConstraintsDocument,
     /// What one request may use up.
@@ -46,7 +54,9 @@ impl Default for PolicyDocument {
             schema_version: 1,
             description: String::new(),
             candidates: CandidatesDocument::default(),
+            rules: Vec::new(),
             strategy: None,
+            outside: OutsideDocument::default(),
             constraints: ConstraintsDocument::default(),
             limits: LimitsDocument::default(),
             quota: None,
@@ -89,6 +99,8 @@ pub enum StrategyDocument {
     Fixed(FixedDocument),
     /// A draw by fixed shares.
     Weighted(WeightedDocument),
+    /// The cheapest model that can answer, or the first; without scores.
+    Capability(CapabilityDocument),
     /// The best quality for the money, by the scores of the router model.
     QualityCost(QualityCostDocument),
 }
@@ -120,8 +132,18 @@ pub struct Share(#[schemars(range(min = 0.0))] pub f64);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QualityCostDocument {
-    /// Quality given up to save one US cent.
-    pub cost: WeightDocument,
+    /// Quality given up to save one US cent (0.04, unless there is a budget).
+    pub cost: Option<WeightDocument>,
+    /// Instead of a weight: what a request may cost in the mean, in US dollars. The weight follows from recent requests; until
+    /// there are some, each request keeps to it by itself.
+    #[schemars(range(min = 0.0))]
+    pub budget: Option<f64>,
+    /// Judges models by the quality that holds with this probability, above a half and below 1, instead of the expected one.
+    #[schemars(range(min = 0.5, max = 0.999))]
+    pub confidence: Option<f64>,
+    /// Models that reach this quality come before all others; the cheapest good enough wins where cost weighs most.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub at_least: Option<f64>,
     /// Quality given up to save one second until the last token.
     pub latency: WeightDocument,
     /// Quality given up for a model of no size instead of the largest candidate.
@@ -138,10 +160,12 @@ pub struct QualityCostDocument {
 }
 
 impl Default for QualityCostDocument {
-    /// A model that costs a cent more must be expected to be right in 4 of 100 requests more.
     fn default() -> Self {
         Self {
-            cost: WeightDocument::Fixed(0.04),
+            cost: None,
+            budget: None,
+            confidence: None,
+            at_least: None,
             latency: WeightDocument::Fixed(0.002),
             size: 0.0,
             recency: 0.0,

@@ -47,14 +47,16 @@ pub fn estimate(
     let verbosity = profile.map_or(1.0, |profile| profile.verbosity);
     let median = scores.map_or(DEFAULT_OUTPUT_TOKENS, |scores| scores.length.median * verbosity);
     let output_tokens = bounded(median, longest.0 as f64);
-    let (quality, spread) = match (profile, scores) {
-        (Some(profile), _) => (profile.mean, profile.spread),
-        (None, Some(scores)) => (scores.prior.quality(model), scores.prior.spread),
-        (None, None) => (Probability::clamped(DEFAULT_QUALITY), DEFAULT_SPREAD),
+    let (prior, prior_spread) = match scores {
+        Some(scores) => (scores.prior.quality(model), scores.prior.spread),
+        None => (Probability::clamped(DEFAULT_QUALITY), DEFAULT_SPREAD),
     };
+    let (quality, spread) = profile.map_or((prior, prior_spread), |profile| (profile.mean, profile.spread));
     Estimate {
         quality,
         spread,
+        prior,
+        prior_spread,
         is_prior: profile.is_none(),
         output_tokens,
         cost: cost(model, request, Tokens(output_tokens.ceil() as u64)),

@@ -3,14 +3,14 @@
 //! The explain endpoint, the `pointsman` field of an answer and `pointsman route --format json` print exactly this JSON.
 //! Fields are only ever added. Money is in US dollars, time in milliseconds, the seed is text because JSON numbers lose it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Ask, Availability, Candidate, Decision, Estimate, ModelName, NoRoute, Plan, Reason, Rejection, ScoresUnavailable,
-    Terms,
+    Ask, Availability, Calibrated, Candidate, Decision, Estimate, Language, ModelName, NoRoute, Plan, Reason,
+    Rejection, ScoresUnavailable, Signals, Terms, Topic,
 };
 
 /// Why this plan, or why none.
@@ -22,6 +22,8 @@ pub struct Explanation {
     pub policy_version: u64,
     /// Why; `None` when there is no plan.
     pub reason: Option<Reason>,
+    /// Names of the policy's rules that held, the outermost first.
+    pub rules: Vec<String>,
     /// What will be done; `None` when no candidate fits.
     pub plan: Option<Plan>,
     /// Why there is no plan.
@@ -32,10 +34,40 @@ pub struct Explanation {
     pub input_tokens: u64,
     /// The caller's wish between saving (0) and quality (1).
     pub quality_preference: Option<f64>,
+    /// What else is known of the prompt.
+    pub prompt: PromptRow,
+    /// Numbers that the policy found in recent traffic, by name.
+    pub calibrated: BTreeMap<String, Calibrated>,
+    /// Probability with which the first model was drawn; `None` when there is no plan.
+    pub propensity: Option<f64>,
     /// The source of all chance in the decision.
     pub seed: String,
     /// Every candidate once, best first, rejected ones last.
     pub candidates: Vec<Row>,
+}
+
+/// What is known of the prompt besides its length.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PromptRow {
+    /// What it is about, the largest share first; empty without scores.
+    pub topics: Vec<Topic>,
+    /// Its language; `None` when nobody needed to know, or it could not be told.
+    pub language: Option<Language>,
+    /// Share of training prompts that lie at least as far out, `[0, 1]`.
+    pub typicality: f64,
+    /// Whether it lies outside of what the router knows.
+    pub is_outside: bool,
+}
+
+impl PromptRow {
+    fn of(signals: &Signals) -> Self {
+        Self {
+            topics: signals.topics.clone(),
+            language: signals.language,
+            typicality: signals.familiarity.typicality.value(),
+            is_outside: signals.familiarity.is_outside,
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -91,7 +123,9 @@ impl Explanation {
             policy: decision.policy.as_ref().map(ToString::to_string),
             policy_version: decision.policy_version,
             reason: Some(decision.reason),
+            rules: decision.rules.clone(),
             plan: Some(decision.plan.clone()),
+            propensity: Some(decision.propensity.value()),
             candidates: candidates.collect(),
             ..Self::asked(ask)
         }
@@ -127,11 +161,15 @@ impl Explanation {
             policy: None,
             policy_version: 0,
             reason: None,
+            rules: Vec::new(),
             plan: None,
             error: None,
             unscored: ask.unscored,
             input_tokens: ask.request.input_tokens.0,
             quality_preference: ask.preferences.quality.map(|quality| quality.value()),
+            prompt: PromptRow::of(&ask.signals),
+            calibrated: ask.signals.calibrated.clone(),
+            propensity: None,
             seed: ask.seed.to_string(),
             candidates: Vec::new(),
         }
@@ -204,6 +242,10 @@ impl Explanation {
         if let Some(reason) = self.reason {
             writeln!(f, "reason  {}", reason.name())?;
         }
+        if !self.rules.is_empty() {
+            writeln!(f, "rule    {}", self.rules.join(", within it "))?;
+        }
+        self.write_prompt(f)?;
         if let Some(unscored) = self.unscored {
             writeln!(f, "scores  none: {unscored}")?;
         }
@@ -211,6 +253,21 @@ impl Explanation {
             Some(error) => writeln!(f, "no plan {}: {}", error.code, error.message),
             None => Ok(()),
         }
+    }
+}
+
+impl Explanation {
+    fn write_prompt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(topic) = self.prompt.topics.first() {
+            writeln!(f, "topic   {} ({:.0} %)", topic.name, topic.share.value() * 100.0)?;
+        }
+        if let Some(language) = self.prompt.language {
+            writeln!(f, "prompt  in the language {language}")?;
+        }
+        if self.prompt.is_outside {
+            writeln!(f, "prompt  outside of what the router knows")?;
+        }
+        Ok(())
     }
 }
 
@@ -239,7 +296,7 @@ fn pad(cell: &str, width: usize, is_figure: bool) -> String {
 mod tests {
     use super::*;
     use crate::{
-        domain::{NanoUsd, PolicyName},
+        domain::{NanoUsd, PolicyName, Probability},
         routing::{
             Constraints, Goals, QualityCost, QualityCostParameters, Strategy, Weight,
             samples::{ask, expected},
@@ -249,9 +306,11 @@ mod tests {
     fn strategy() -> QualityCost {
         QualityCost::new(QualityCostParameters {
             constraints: Constraints::default(),
-            cost_weight: Weight::fixed(0.125),
+            cost: Weight::fixed(0.125).into(),
             latency_weight: Weight::fixed(0.0),
             goals: Goals::default(),
+            confidence: None,
+            least_quality: None,
             default_model: None,
             max_fallbacks: 1,
         })
@@ -299,6 +358,7 @@ mod tests {
           "policy": "default",
           "policy_version": 3,
           "reason": "best_utility",
+          "rules": [],
           "plan": {
             "kind": "single",
             "leg": {
@@ -314,6 +374,14 @@ mod tests {
           "unscored": null,
           "input_tokens": 100,
           "quality_preference": null,
+          "prompt": {
+            "topics": [],
+            "language": null,
+            "typicality": 1.0,
+            "is_outside": false
+          },
+          "calibrated": {},
+          "propensity": 1.0,
           "seed": "7",
           "candidates": []
         }
@@ -366,6 +434,28 @@ mod tests {
           }
         ]
         "#);
+    }
+
+    #[test]
+    fn people_see_what_the_prompt_is_and_which_rules_held() {
+        let mut ask = three();
+        ask.signals.topics = vec![Topic { name: "law".into(), share: Probability::clamped(0.62) }];
+        ask.signals.language = Language::parse("de").ok();
+        ask.signals.familiarity.is_outside = true;
+        let mut decision = strategy().decide(&ask).unwrap();
+        decision.rules = vec!["contracts".to_owned(), "large ones".to_owned()];
+
+        let explained = Explanation { candidates: Vec::new(), ..Explanation::of(&decision, &ask) }.to_string();
+
+        let outcome: Vec<&str> = explained.lines().take_while(|line| !line.is_empty()).collect();
+        insta::assert_snapshot!(outcome.join("\n"), @r"
+        plan    single: weak, then strong
+        reason  best_utility
+        rule    contracts, within it large ones
+        topic   law (62 %)
+        prompt  in the language de
+        prompt  outside of what the router knows
+        ");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Constraints {
     pub max_output_price: Option<PricePerMillion>,
     /// Most one request may cost.
     pub max_cost: Option<NanoUsd>,
+    /// What rules that hold leave of the candidates, each with its name.
+    pub rules: Vec<(String, BTreeSet<ModelName>)>,
 }
 
 /// The candidates of an ask, parted by the gates; both lists keep the policy's order.
@@ -46,12 +48,30 @@ impl Constraints {
         part(ask, |candidate| self.check(ask, candidate))
     }
 
+    /// Returns what both demand.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.tags.extend(other.tags.iter().cloned());
+        self.modalities.extend(&other.modalities);
+        self.rules.extend(other.rules.iter().cloned());
+        Self {
+            needs_tools: self.needs_tools || other.needs_tools,
+            needs_json_schema: self.needs_json_schema || other.needs_json_schema,
+            min_context_window: self.min_context_window.max(other.min_context_window),
+            max_input_price: least(self.max_input_price, other.max_input_price),
+            max_output_price: least(self.max_output_price, other.max_output_price),
+            max_cost: least(self.max_cost, other.max_cost),
+            ..self
+        }
+    }
+
     fn check(&self, ask: &Ask, candidate: &Candidate) -> Result<(), Rejection> {
         let facts = &candidate.model;
         check_size(facts, &ask.request)?;
         self.check_context_window(facts)?;
         self.check_abilities(facts, &ask.request)?;
         check_language(facts, ask.signals.language)?;
+        self.check_rules(facts)?;
         check_tags(facts, &self.tags, "policy")?;
         self.check_prices(facts)?;
         check_cost(&candidate.estimate, self.max_cost, "policy")?;
@@ -87,9 +107,23 @@ impl Constraints {
         Ok(())
     }
 
+    fn check_rules(&self, facts: &ModelFacts) -> Result<(), Rejection> {
+        match self.rules.iter().find(|(_, models)| !models.contains(&facts.name)) {
+            Some((rule, _)) => reject(RejectionCode::Rule, format!("the rule \"{rule}\" leaves it out")),
+            None => Ok(()),
+        }
+    }
+
     fn check_prices(&self, facts: &ModelFacts) -> Result<(), Rejection> {
         check_price("prompt", facts.prices.input, self.max_input_price)?;
         check_price("answer", facts.prices.output, self.max_output_price)
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -303,6 +337,7 @@ mod tests {
             demand(|_, ask| ask.preferences.max_cost = Some(NanoUsd(1))),
             demand(|_, ask| ask.preferences.max_latency = Some(Duration::from_millis(1))),
             demand(|constraints, _| constraints.min_context_window = Some(Tokens(1_000_000))),
+            demand(|constraints, _| constraints.rules.push(("house".into(), BTreeSet::new()))),
         ];
 
         assert_eq!(
@@ -320,7 +355,8 @@ mod tests {
                 "max_cost",
                 "max_cost",
                 "max_latency",
-                "context_window"
+                "context_window",
+                "rule"
             ]
         );
     }

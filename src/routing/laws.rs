@@ -2,35 +2,83 @@
 
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use super::{
-    Constraints, Explanation, Fixed, FixedParameters, Goals, Named, QualityCost, QualityCostParameters, Strategy,
-    Weight, Weighted, WeightedParameters, samples::any_ask,
+    Capability, CapabilityParameters, Condition, Confidence, Constraints, CostGoal, Explanation, Fixed,
+    FixedParameters, Goals, Named, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span,
+    Strategy, Weight, Weighted, WeightedParameters, samples::any_ask,
 };
-use crate::domain::{Ask, Candidate, ModelName, Tag};
+use crate::domain::{Ask, Candidate, ModelName, NanoUsd, Probability, Tag};
 
 fn model(index: usize) -> ModelName {
     ModelName::parse(&format!("model-{index}")).unwrap()
 }
 
-/// One of each; the policy demands what half of the generated models have.
-fn every_strategy() -> [Box<dyn Strategy>; 4] {
-    let constraints = || Constraints { tags: [Tag("eu".into())].into(), ..Constraints::default() };
-    let weights = (0..7).map(|index| (model(index), index as f64)).collect();
-    let quality_cost = QualityCostParameters {
+/// What half of the generated models have.
+fn constraints() -> Constraints {
+    Constraints { tags: [Tag("eu".into())].into(), ..Constraints::default() }
+}
+
+fn fixed(index: usize) -> Fixed {
+    Fixed::new(FixedParameters { model: model(index), constraints: constraints(), max_fallbacks: 2 })
+}
+
+fn quality_cost(cost: CostGoal, share: Option<f64>) -> Arc<dyn Strategy> {
+    let parameters = QualityCostParameters {
         constraints: constraints(),
-        cost_weight: Weight { value: 0.3, min: 0.1, max: 2.0 },
+        cost,
         latency_weight: Weight { value: 0.01, min: 0.0, max: 0.1 },
         goals: Goals { size: 0.05, recency: 0.02, verbosity: 0.01 },
+        confidence: share.and_then(Confidence::new),
+        least_quality: share.map(|_| Probability::clamped(0.6)),
         default_model: Some(model(2)),
         max_fallbacks: 2,
     };
+    Arc::new(QualityCost::new(parameters).unwrap())
+}
+
+/// Rules: long prompts without some of the models, short ones to one model, the rest under a budget.
+fn rules() -> Rules {
+    let when = |min, max| Condition { characters: Span { min, max }, ..Condition::default() };
+    let house: BTreeSet<ModelName> = [model(0), model(3), model(4)].into();
+    let narrow = Constraints { rules: vec![("house".to_owned(), house)], ..constraints() };
+    let capability = CapabilityParameters { constraints: narrow, max_fallbacks: 2, ..CapabilityParameters::default() };
+    let long: Arc<dyn Strategy> = Arc::new(Capability::new(capability));
+    let rule = |name: &str, when, then, is_choice| Rule { name: name.to_owned(), when, then, is_choice };
+    let rules = vec![
+        rule("long", when(Some(600), None), long, false),
+        rule("short", when(None, Some(300)), Arc::new(fixed(3)), true),
+    ];
+    Rules::new(rules, quality_cost(CostGoal::Budget(NanoUsd(900_000)), None))
+}
+
+/// One of each, but for [`Named`], which keeps to no constraint of a policy.
+fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
+    let weights = (0..7).map(|index| (model(index), index as f64)).collect();
     let weighted = WeightedParameters { weights, constraints: constraints(), max_fallbacks: 2 };
-    [
-        Box::new(Fixed::new(FixedParameters { model: model(1), constraints: constraints(), max_fallbacks: 2 })),
-        Box::new(Weighted::new(weighted).unwrap()),
-        Box::new(QualityCost::new(quality_cost).unwrap()),
-        Box::new(Named),
+    let weight = Weight { value: 0.3, min: 0.1, max: 2.0 };
+    vec![
+        Arc::new(fixed(1)),
+        Arc::new(Weighted::new(weighted).unwrap()),
+        quality_cost(weight.into(), None),
+        quality_cost(weight.into(), Some(0.9)),
+        quality_cost(CostGoal::Budget(NanoUsd(900_000)), None),
+        Arc::new(Capability::new(CapabilityParameters {
+            constraints: constraints(),
+            max_fallbacks: 2,
+            ..CapabilityParameters::default()
+        })),
+        Arc::new(rules()),
+        Arc::new(Outside::new(Arc::new(rules()), OutsideRule::DomainPrior)),
+        Arc::new(Outside::new(quality_cost(weight.into(), None), OutsideRule::Safe(fixed(4)))),
     ]
+}
+
+fn every_strategy() -> Vec<Arc<dyn Strategy>> {
+    let mut all = every_strategy_of_a_policy();
+    all.push(Arc::new(Named));
+    all
 }
 
 fn meets_every_wish(candidate: &Candidate, ask: &Ask) -> bool {
@@ -53,15 +101,40 @@ proptest! {
 
     #[test]
     fn no_leg_violates_a_constraint(ask in any_ask()) {
-        for (index, strategy) in every_strategy().iter().enumerate() {
+        for strategy in every_strategy() {
             let Ok(decision) = strategy.decide(&ask) else { continue };
-            let is_named = index == 3;
             for leg in decision.plan.legs() {
                 let chosen = ask.candidates.iter().find(|candidate| candidate.model.name == leg.model).unwrap();
                 prop_assert!(meets_every_wish(chosen, &ask));
-                prop_assert!(is_named || chosen.model.tags.contains(&Tag("eu".into())));
-                prop_assert!(is_named || chosen.model.has_tools || !ask.request.needs_tools);
             }
+        }
+        for strategy in every_strategy_of_a_policy() {
+            let Ok(decision) = strategy.decide(&ask) else { continue };
+            for leg in decision.plan.legs() {
+                let chosen = ask.candidates.iter().find(|candidate| candidate.model.name == leg.model).unwrap();
+                prop_assert!(chosen.model.tags.contains(&Tag("eu".into())));
+                prop_assert!(chosen.model.has_tools || !ask.request.needs_tools);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_holds_is_final(ask in any_ask()) {
+        let Ok(decision) = rules().decide(&ask) else { return Ok(()) };
+
+        if decision.rules == ["long"] {
+            let house = [model(0), model(3), model(4)];
+            prop_assert!(decision.plan.legs().all(|leg| house.contains(&leg.model)));
+        }
+        prop_assert_eq!(decision.rules.is_empty(), (301..600).contains(&ask.signals.characters));
+    }
+
+    #[test]
+    fn a_decision_was_possible(ask in any_ask()) {
+        for strategy in every_strategy() {
+            let Ok(decision) = strategy.decide(&ask) else { continue };
+
+            prop_assert!(decision.propensity.value() > 0.0);
         }
     }
 

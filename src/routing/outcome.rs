@@ -30,7 +30,15 @@ pub(super) fn decision(
     let plan = Plan::Single { leg, fallbacks: legs.take(max_fallbacks).collect() };
     let mut alternatives: Vec<_> = order.into_iter().map(|ranked| eligible(ranked, &gated.fitting)).collect();
     alternatives.extend(gated.rejected.into_iter().map(|(candidate, why)| ineligible(candidate, why)));
-    Ok(Decision { plan, reason, alternatives, propensity: Probability::ONE, policy: None, policy_version: 0 })
+    Ok(Decision {
+        plan,
+        reason,
+        rules: Vec::new(),
+        alternatives,
+        propensity: Probability::ONE,
+        policy: None,
+        policy_version: 0,
+    })
 }
 
 fn eligible(ranked: Ranked<'_>, among: &[&Candidate]) -> Alternative {

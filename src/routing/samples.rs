@@ -6,8 +6,9 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use crate::domain::{
-    Ask, Availability, Candidate, Estimate, Evidence, LoadStep, Modality, ModelFacts, ModelKind, ModelName, NanoUsd,
-    Preferences, PricePerMillion, Prices, Probability, RequestFacts, Signals, Tag, Tokens,
+    Ask, Availability, Calibrated, Candidate, Estimate, Evidence, Familiarity, LoadStep, Modality, ModelFacts,
+    ModelKind, ModelName, NanoUsd, Preferences, PricePerMillion, Prices, Probability, RequestFacts, Signals, Tag,
+    Tokens,
 };
 
 /// Returns the facts of a model without any particular ability.
@@ -51,6 +52,8 @@ pub(crate) fn expected(name: &str, quality: f64, cost: u64, latency_ms: u64) -> 
         estimate: Estimate {
             quality: Probability::clamped(quality),
             spread: 0.05,
+            prior: Probability::clamped(quality),
+            prior_spread: 0.1,
             is_prior: false,
             output_tokens: 250.0,
             cost: NanoUsd(cost),
@@ -81,8 +84,21 @@ pub(crate) fn any_ask() -> impl Strategy<Value = Ask> {
         let candidates = candidates.into_iter().enumerate().map(|(index, make)| make.named(index)).collect();
         let mut ask = Ask { preferences, seed, ..ask(candidates) };
         ask.request.needs_tools = tools && seed % 4 == 0;
+        ask.signals = any_signals(seed);
         ask
     })
+}
+
+/// Returns signals with numbers that every calibrator of the laws looks for, in half of the cases.
+fn any_signals(seed: u64) -> Signals {
+    let number = Calibrated { value: (seed % 11) as f64 / 50.0, mix: Probability::clamped((seed % 5) as f64 / 4.0) };
+    let names = ["budget", "otherwise.budget"].into_iter().filter(|_| seed % 3 != 0);
+    Signals {
+        characters: seed % 1_000,
+        familiarity: Familiarity { typicality: Probability::clamped(0.0), is_outside: seed % 2 == 0 },
+        calibrated: names.map(|name| (name.to_owned(), number)).collect(),
+        ..Signals::default()
+    }
 }
 
 #[derive(Clone, Debug)]

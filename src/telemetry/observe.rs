@@ -178,6 +178,8 @@ pub(super) mod tests {
         let estimate = Estimate {
             quality: Probability::clamped(0.7),
             spread: 0.0,
+            prior: Probability::clamped(0.7),
+            prior_spread: 0.0,
             is_prior: false,
             output_tokens: 5.0,
             cost: NanoUsd(1),

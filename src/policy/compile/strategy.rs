@@ -5,13 +5,18 @@ use std::sync::Arc;
 use super::Compiler;
 use crate::{
     config::path::Path,
-    domain::ModelName,
-    policy::document::{FixedDocument, QualityCostDocument, StrategyDocument, WeightDocument, WeightedDocument},
+    domain::{ModelName, NanoUsd, Probability},
+    policy::document::{
+        FixedDocument, PreferDocument, QualityCostDocument, StrategyDocument, WeightDocument, WeightedDocument,
+    },
     routing::{
-        Constraints, Fixed, FixedParameters, Goals, ParameterError, QualityCost, QualityCostParameters, Strategy,
-        Weight, Weighted, WeightedParameters,
+        Capability, CapabilityParameters, Confidence, Constraints, CostGoal, Fixed, FixedParameters, Goals,
+        ParameterError, Preference, QualityCost, QualityCostParameters, Strategy, Weight, Weighted, WeightedParameters,
     },
 };
+
+/// A model that costs a cent more must be expected to be right in 4 of 100 requests more.
+const DEFAULT_COST: WeightDocument = WeightDocument::Fixed(0.04);
 
 /// What stands around a strategy: the policy as a whole, or the part of it that a rule leaves.
 #[derive(Clone, Debug)]
@@ -38,6 +43,14 @@ impl Compiler<'_, '_> {
         let built = match document {
             StrategyDocument::Fixed(fixed) => self.fixed(fixed, scope, &at.key("fixed"))?,
             StrategyDocument::Weighted(weighted) => self.weighted(weighted, scope, &at.key("weighted")),
+            StrategyDocument::Capability(capability) => Ok(shared(Capability::new(CapabilityParameters {
+                constraints: scope.constraints.clone(),
+                preference: match capability.prefer {
+                    PreferDocument::Cheapest => Preference::Cheapest,
+                    PreferDocument::First => Preference::First,
+                },
+                max_fallbacks: scope.max_fallbacks,
+            }))),
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
         };
         built.map_err(|(error, at)| self.report.add(&at, error.to_string())).ok()
@@ -65,9 +78,11 @@ impl Compiler<'_, '_> {
         let default = document.default.as_ref();
         let parameters = QualityCostParameters {
             constraints: scope.constraints.clone(),
-            cost_weight: weight(document.cost),
+            cost: self.cost_goal(document, at),
             latency_weight: weight(document.latency),
             goals: Goals { size: document.size, recency: document.recency, verbosity: document.verbosity },
+            confidence: document.confidence.and_then(|share| self.confidence(share, &at.key("confidence"))),
+            least_quality: document.at_least.map(Probability::clamped),
             default_model: default.and_then(|name| self.chosen(name, &scope.candidates, &default_at)),
             max_fallbacks: scope.max_fallbacks,
         };
@@ -75,6 +90,25 @@ impl Compiler<'_, '_> {
             let at = place(&error, at);
             (error, at)
         })
+    }
+
+    fn cost_goal(&mut self, document: &QualityCostDocument, at: &Path) -> CostGoal {
+        let Some(budget) = document.budget else {
+            return CostGoal::Weight(weight(document.cost.unwrap_or(DEFAULT_COST)));
+        };
+        if document.cost.is_some() {
+            let help = "leave out one of the two";
+            self.report.add_with_help(&at.key("budget"), "a budget finds the weight of cost itself", help);
+        }
+        CostGoal::Budget(NanoUsd::from_dollars(budget))
+    }
+
+    fn confidence(&mut self, share: f64, at: &Path) -> Option<Confidence> {
+        let confidence = Confidence::new(share);
+        if confidence.is_none() {
+            self.report.add(at, format!("a confidence lies above 0.5 and below 1, not at {share}"));
+        }
+        confidence
     }
 }
 
