@@ -48,9 +48,11 @@ fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
     let strategy = |weight: f64| -> Result<Box<dyn Strategy>, ParameterError> {
         Ok(Box::new(QualityCost::new(QualityCostParameters {
             constraints: Constraints::default(),
-            cost_weight: Weight::fixed(weight),
+            cost: Weight::fixed(weight).into(),
             latency_weight: Weight::fixed(0.0),
             goals: Goals::default(),
+            confidence: None,
+            least_quality: None,
             default_model: None,
             max_fallbacks: 0,
         })?))
