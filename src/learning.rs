@@ -38,7 +38,7 @@ pub mod wide;
 
 use std::path::PathBuf;
 
-use crate::{domain::ids::ParseNameError, scoring::LoadError};
+use crate::{domain::ids::ParseNameError, routing::ParameterError, scoring::LoadError};
 
 pub use self::{
     data::read_sets,
@@ -105,6 +105,9 @@ pub enum LearningError {
         #[source]
         source: std::io::Error,
     },
+    /// A strategy to evaluate refused a setting.
+    #[error("a strategy cannot be measured")]
+    Strategy(#[from] ParameterError),
     /// A model's name is none that the gateway takes.
     #[error("a model of meta.json has a name that cannot be used")]
     ModelName(#[from] ParseNameError),

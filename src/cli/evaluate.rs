@@ -14,10 +14,11 @@ use pointsman::{
             Evaluated, Settings, evaluate,
             forecast::Subject,
             parts::Fit,
+            plots::plots,
             predictions::Prediction,
             presets::expand,
             prices::PriceTable,
-            report::{Report, markdown::markdown},
+            report::{Report, SetReport, markdown::markdown},
             speed::measure,
         },
         read_sets,
@@ -69,6 +70,12 @@ pub(crate) struct EvaluateArgs {
     /// Write a line per prompt with what was predicted and what each strategy chose
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
+    /// Draw cost over quality, reliability and scoring time into this folder, as SVG
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
+    /// Say every prompt in other words too, and tell how many choices stay
+    #[arg(long)]
+    paraphrase: bool,
     /// Run on this ONNX Runtime library; without it on RTen
     #[arg(long)]
     onnxruntime: Option<PathBuf>,
@@ -102,6 +109,9 @@ pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
     if let Some(path) = &args.predictions {
         write_predictions(path, predictions.iter().flatten())?;
     }
+    if let Some(folder) = &args.plots {
+        write_plots(folder, &sets)?;
+    }
     let report = Report {
         router: artifact.document.name.clone(),
         artifact: artifact.checksum.clone(),
@@ -131,7 +141,7 @@ fn settings(args: &EvaluateArgs) -> Result<Settings, Failure> {
         folder => Fit::From(read_sets(Path::new(folder))?),
     };
     let prices = args.prices.as_deref().map(PriceTable::read).transpose()?;
-    Ok(Settings { only: expand(&args.models), fit, prices, rounds: args.rounds as usize })
+    Ok(Settings { only: expand(&args.models), fit, prices, rounds: args.rounds as usize, paraphrases: args.paraphrase })
 }
 
 #[expect(clippy::print_stderr, reason = "the command line speaks to people")]
@@ -154,6 +164,18 @@ fn measure_sets(sets: &[Set], subject: &mut Subject<'_>, settings: &Settings) ->
 fn told(prices: Option<&PriceTable>) -> String {
     let Some(table) = prices else { return "those of the sets".to_owned() };
     format!("{} (sha256 {}), and those of the sets for models that it lacks", table.source, table.checksum)
+}
+
+/// Writes every chart and returns the names of the files.
+pub(super) fn write_plots(folder: &Path, sets: &[SetReport]) -> Result<Vec<String>, Failure> {
+    let fails = |error: std::io::Error| format!("cannot write to {}: {error}", folder.display());
+    std::fs::create_dir_all(folder).map_err(fails)?;
+    let mut files = Vec::new();
+    for plot in plots(sets) {
+        std::fs::write(folder.join(&plot.file), &plot.svg).map_err(fails)?;
+        files.push(plot.file);
+    }
+    Ok(files)
 }
 
 fn write_predictions<'a>(path: &Path, lines: impl Iterator<Item = &'a Prediction>) -> Result<(), Failure> {

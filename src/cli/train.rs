@@ -62,19 +62,25 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures the artifact on what was held back and writes its card.
+/// Measures the artifact on what was held back and writes its card with its charts.
 fn write_card(sets: &[Set], out: &Path, bars: &Bars) -> Result<(), Box<dyn std::error::Error>> {
     let artifact = Artifact::read(&Folder::Disk(out.to_owned()))?;
     let mut session = RtenSession::new(RtenGraph::load(artifact.onnx.to_vec())?);
+    let settings = Settings { paraphrases: true, ..Settings::default() };
     let mut reports = Vec::new();
     for set in sets {
         let mut subject = Subject { artifact: &artifact, session: &mut session };
-        let evaluated = evaluate(set, &mut subject, &Settings::default(), bars)?;
+        let evaluated = evaluate(set, &mut subject, &settings, bars)?;
         reports.extend(evaluated.map(|evaluated| evaluated.report));
     }
-    std::fs::write(out.join(CARD_MD), card(&artifact, sets, &reports))?;
+    let plots = super::evaluate::write_plots(&out.join(PLOTS), &reports)?;
+    let plots: Vec<String> = plots.iter().map(|file| format!("{PLOTS}/{file}")).collect();
+    std::fs::write(out.join(CARD_MD), card(&artifact, sets, &reports, &plots))?;
     Ok(())
 }
+
+/// Where the card's charts lie in the artifact's folder.
+const PLOTS: &str = "plots";
 
 /// A bar for each stage.
 #[derive(Default)]

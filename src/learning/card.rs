@@ -10,8 +10,8 @@ use super::{
 };
 use crate::scoring::Artifact;
 
-/// Returns the card in Markdown.
-pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport]) -> String {
+/// Returns the card in Markdown; `plots` are the paths of charts beside it.
+pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[String]) -> String {
     let document = &artifact.document;
     let examples = Examples::of(sets, &HeldBack::of(sets));
     let sources: String =
@@ -44,6 +44,7 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport]) -> String 
         same resamples for all lines. {legend} Baselines are fitted on the set's training prompts; the category mean knows the \
         category of a prompt, the router sees only its text.\n\n\
         {results}\
+        ### Charts\n\n{charts}\n\
         ## Limits\n\n\
         - Where a line's interval of the gap reaches 0, the router is no better there than the hull of single models.\n\
         - It does no better than the mean per category, which needs the category to be known: a plateau of prompt-only routers.\n\
@@ -64,5 +65,6 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport]) -> String 
         seed = document.seed,
         legend = LEGEND,
         results = tables(reports),
+        charts = plots.iter().map(|plot| format!("![{plot}]({plot})\n")).collect::<String>(),
     )
 }

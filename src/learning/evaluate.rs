@@ -8,6 +8,7 @@
 //! choices      settings        -> who was chosen, and what came of it
 //! metrics      choices         -> figures; preference: two models; calibration: predicted quality
 //! contenders   all of them, on the same resamples
+//! stability    paraphrases     -> how many choices stay
 //! report       tables and JSON; plots: SVG; predictions: a line per prompt
 //! ```
 //!
@@ -33,7 +34,9 @@ pub mod fit;
 pub mod forecast;
 pub mod metrics;
 pub mod outcomes;
+pub mod paraphrase;
 pub mod parts;
+pub mod plots;
 pub mod predictions;
 
 pub mod preference;
@@ -41,6 +44,8 @@ pub mod presets;
 pub mod prices;
 pub mod report;
 pub mod speed;
+pub mod stability;
+pub mod svg;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -54,13 +59,14 @@ use self::{
     expected_cost::{ExpectedCost, Paid},
     families::{Family, families},
     fit::fit_profile,
-    forecast::{Forecast, Subject},
+    forecast::{Forecast, Scene, Subject},
     metrics::{Figure, Yardstick, arena},
     outcomes::{Outcomes, input_tokens},
     parts::{Fit, Fold, Parts, Seen},
     predictions::{Prediction, predictions},
     prices::PriceTable,
     report::{ProfileSource, SetReport, Single},
+    stability::{Stability, stability},
 };
 use super::{
     LearningError, Progress,
@@ -82,11 +88,13 @@ pub struct Settings {
     pub prices: Option<PriceTable>,
     /// Resamples of the bootstrap.
     pub rounds: usize,
+    /// Whether to say every prompt in other words too, and look whether choices stay.
+    pub paraphrases: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { only: Vec::new(), fit: Fit::Own, prices: None, rounds: 1_000 }
+        Self { only: Vec::new(), fit: Fit::Own, prices: None, rounds: 1_000, paraphrases: false }
     }
 }
 
@@ -171,16 +179,16 @@ impl Case<'_> {
     fn measure(
         &self,
         scores: Vec<Scores>,
-        subject: &Subject<'_>,
+        subject: &mut Subject<'_>,
         settings: &Settings,
         progress: &dyn Progress,
     ) -> Result<Evaluated, LearningError> {
         let outcomes = &self.outcomes;
         let known = &subject.artifact.profiles;
-        let fitted = self.fitted(known);
-        let sources = self.sources(known, fitted.as_ref());
-        let forecast = Forecast::of(outcomes, scores, fitted.as_ref(), &self.expected_costs())?;
-        let families = families(outcomes, &forecast.asks).map_err(|error| LearningError::Graph(error.to_string()))?;
+        let scene = Scene { fitted: self.fitted(known), costs: self.expected_costs() };
+        let sources = self.sources(known, scene.fitted.as_ref());
+        let forecast = Forecast::of(outcomes, scores, &scene)?;
+        let families = families(outcomes, &forecast.asks)?;
         progress.begin("choosing", 1);
         let contenders = Contender::all(outcomes, &forecast, &families, &self.lessons());
         progress.step();
@@ -190,6 +198,10 @@ impl Case<'_> {
         progress.step();
         let parts = preferences(&contenders, outcomes, &resamples);
         progress.step();
+        let stability = match settings.paraphrases {
+            true => self.stability((&families, &forecast), (subject, &scene), &resamples, progress)?,
+            false => None,
+        };
         let is_known: Vec<bool> = sources.iter().map(|source| *source == ProfileSource::Router).collect();
         let models = self.models(&sources);
         let report = SetReport {
@@ -208,10 +220,24 @@ impl Case<'_> {
             outside: outside(&forecast),
             scoring_us: quantiles(&forecast.took),
             curves: curves(&contenders, outcomes),
+            stability,
         };
         let shipped = shipped(&families, &forecast);
         let predictions = predictions(&self.set.meta.name, outcomes, &forecast, &contenders, &shipped);
         Ok(Evaluated { report, predictions })
+    }
+
+    /// Of the first strategy that the program ships a setting of.
+    fn stability(
+        &self,
+        (families, forecast): (&[Family], &Forecast),
+        measured: (&mut Subject<'_>, &Scene),
+        resamples: &Resamples,
+        progress: &dyn Progress,
+    ) -> Result<Option<Stability>, LearningError> {
+        let shipped = families.iter().find_map(|family| Some((family.name, &**family.shipped.as_ref()?)));
+        let of = |strategy| stability(strategy, (&self.outcomes, forecast), measured, resamples, progress);
+        shipped.map(of).transpose()
     }
 
     /// Fits profiles for the models that the router does not know; `None` if it knows all or nothing is to be learned from.

@@ -43,6 +43,15 @@ impl Subject<'_> {
 /// Window assumed of every model: data tell of none, and all answers in them fitted.
 const CONTEXT_WINDOW: Tokens = Tokens(128_000);
 
+/// What is known of a set's models besides the router's own profiles.
+#[derive(Clone, Debug, Default)]
+pub struct Scene {
+    /// Profiles of models that the router does not know.
+    pub fitted: Option<Profiles>,
+    /// Expected costs of models without prices, by model.
+    pub costs: Vec<Option<ExpectedCost>>,
+}
+
 /// Everything expected of the models on the prompts of a set.
 #[derive(Clone, Debug)]
 pub struct Forecast {
@@ -55,28 +64,24 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Makes the asks of scored prompts. `fitted` are profiles of models that the artifact does not know.
+    /// Makes the asks of scored prompts.
     ///
     /// # Errors
     /// A model's name is none that the gateway takes.
-    pub fn of(
-        outcomes: &Outcomes,
-        scores: Vec<Scores>,
-        fitted: Option<&Profiles>,
-        costs: &[Option<ExpectedCost>],
-    ) -> Result<Self, LearningError> {
+    pub fn of(outcomes: &Outcomes, scores: Vec<Scores>, scene: &Scene) -> Result<Self, LearningError> {
         let facts: Result<Vec<_>, _> = outcomes.models.iter().map(|model| facts(model).map(Arc::new)).collect();
         let facts = facts?;
         let mut forecast = Self { asks: Vec::new(), embeddings: Vec::new(), took: Vec::new() };
         for (index, (row, mut scores)) in outcomes.rows.iter().zip(scores).enumerate() {
-            let more = fitted.map(|profiles| profiles.qualities(&scores.latent).0);
+            let more = scene.fitted.as_ref().map(|profiles| profiles.qualities(&scores.latent).0);
             scores.quality.extend(more.into_iter().flatten());
             let request = RequestFacts {
                 input_tokens: Tokens(row.input_tokens.round() as u64),
                 choices: 1,
                 ..RequestFacts::default()
             };
-            let candidates = facts.iter().zip(costs).map(|(facts, cost)| candidate(facts, &request, &scores, cost));
+            let candidates =
+                facts.iter().zip(&scene.costs).map(|(facts, cost)| candidate(facts, &request, &scores, cost));
             forecast.asks.push(Ask {
                 candidates: candidates.collect(),
                 preferences: Preferences::default(),

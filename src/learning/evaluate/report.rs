@@ -8,6 +8,7 @@ use super::{
     calibration::Calibration,
     metrics::{Figure, Metrics},
     preference::Preference,
+    stability::Stability,
 };
 
 /// Everything about one run of `pointsman evaluate`.
@@ -58,6 +59,8 @@ pub struct SetReport {
     pub scoring_us: Vec<f64>,
     /// Corners of the hulls of strategies, baselines and oracle: USD a prompt, quality.
     pub curves: Vec<(String, Vec<(f64, f64)>)>,
+    /// Whether choices stay on paraphrased prompts, if that was asked for.
+    pub stability: Option<Stability>,
 }
 
 /// A model alone.

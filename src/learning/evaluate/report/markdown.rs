@@ -3,7 +3,10 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    super::calibration::{BINS, Calibration},
+    super::{
+        calibration::{BINS, Calibration},
+        stability::Stability,
+    },
     Figure, Part, ProfileSource, Report, SetReport,
 };
 
@@ -53,6 +56,9 @@ fn write_set(out: &mut String, set: &SetReport) -> fmt::Result {
     set.parts.iter().try_for_each(|part| write_part(out, part))?;
     write_models(out, set)?;
     write_calibration(out, &set.calibration)?;
+    if let Some(stability) = &set.stability {
+        write_stability(out, stability)?;
+    }
     write_scoring(out, set)
 }
 
@@ -185,6 +191,20 @@ fn write_calibration(out: &mut String, calibration: &[Calibration]) -> fmt::Resu
             model.brier,
             model.brier_of_mean,
         )?;
+    }
+    writeln!(out)
+}
+
+fn write_stability(out: &mut String, stability: &Stability) -> fmt::Result {
+    writeln!(
+        out,
+        "Paraphrases: `{}` at the shipped setting keeps its choice on {} % of them.\n",
+        stability.strategy,
+        show(stability.all)
+    )?;
+    writeln!(out, "| paraphrase | prompts | choice stays, % |\n|---|---|---|")?;
+    for kind in &stability.by_kind {
+        writeln!(out, "| {} | {} | {:.1} |", kind.kind, kind.prompts, kind.stays)?;
     }
     writeln!(out)
 }

@@ -1,0 +1,168 @@
+//! The charts of a report, as SVG.
+
+use super::{
+    calibration::Calibration,
+    report::SetReport,
+    svg::{Anchor, Scale, Svg},
+};
+
+/// A chart with the name of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plot {
+    /// Without a folder, for instance `mmlu_pro-reliability.svg`.
+    pub file: String,
+    /// The document.
+    pub svg: String,
+}
+
+/// Colours that people with any colour vision tell apart (Okabe and Ito, 2008).
+const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"];
+const GREY: &str = "#bbbbbb";
+const BLACK: &str = "#222222";
+
+/// Returns every chart of the sets: cost over quality where costs are known, reliability, and one for the time that scoring takes.
+pub fn plots(sets: &[SetReport]) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for set in sets {
+        let name = file_name(&set.set);
+        if set.has_costs {
+            plots.push(Plot { file: format!("{name}-cost-quality.svg"), svg: cost_quality(set) });
+        }
+        plots.push(Plot { file: format!("{name}-reliability.svg"), svg: reliability(set) });
+    }
+    plots.push(Plot { file: "scoring-time.svg".to_owned(), svg: scoring_time(sets) });
+    plots
+}
+
+/// A set is named by whoever made it; a file name must not lead elsewhere.
+fn file_name(set: &str) -> String {
+    set.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' }).collect()
+}
+
+/// Where a chart lies in a drawing, with its axes.
+struct Frame {
+    x: Scale,
+    y: Scale,
+}
+
+impl Frame {
+    fn draw(&self, svg: &mut Svg, names: (&str, &str)) {
+        let ((left, right), (bottom, top)) = (self.x.pixels, self.y.pixels);
+        for tick in self.x.ticks() {
+            let x = self.x.at(tick);
+            svg.line(&[(x, bottom), (x, top)], "#eeeeee", 1.0);
+            svg.text((x, bottom + 14.0), Anchor::Middle, 10.0, &short(tick));
+        }
+        for tick in self.y.ticks() {
+            let y = self.y.at(tick);
+            svg.line(&[(left, y), (right, y)], "#eeeeee", 1.0);
+            svg.text((left - 5.0, y + 3.5), Anchor::End, 10.0, &short(tick));
+        }
+        svg.line(&[(left, top), (left, bottom), (right, bottom)], BLACK, 1.0);
+        svg.text(((left + right) / 2.0, bottom + 30.0), Anchor::Middle, 11.0, names.0);
+        svg.text((left, top - 8.0), Anchor::Start, 11.0, names.1);
+    }
+
+    fn place(&self, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        points.iter().map(|(x, y)| (self.x.at(*x), self.y.at(*y))).collect()
+    }
+}
+
+/// Four digits, without those that say nothing.
+fn short(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn cost_quality(set: &SetReport) -> String {
+    let singles: Vec<(f64, f64)> =
+        set.models.iter().map(|single| (1_000.0 * single.cost, 100.0 * single.quality)).collect();
+    let curves: Vec<(&str, Vec<(f64, f64)>)> = set
+        .curves
+        .iter()
+        .map(|(name, points)| (name.as_str(), points.iter().map(|(x, y)| (1_000.0 * x, 100.0 * y)).collect()))
+        .collect();
+    let all = || singles.iter().chain(curves.iter().flat_map(|(_, points)| points)).filter(|point| point.0 > 0.0);
+    let costs = all().fold((f64::INFINITY, 0.0_f64), |range, point| (range.0.min(point.0), range.1.max(point.0)));
+    let lowest = all().map(|point| point.1).fold(100.0, f64::min);
+    let highest = all().map(|point| point.1).fold(0.0, f64::max);
+    let frame = Frame {
+        x: Scale { values: (costs.0 * 0.8, costs.1 * 1.25), pixels: (60.0, 640.0), is_logarithmic: true },
+        y: Scale {
+            values: ((lowest - 3.0).max(0.0), (highest + 2.0).min(100.0)),
+            pixels: (430.0, 50.0),
+            is_logarithmic: false,
+        },
+    };
+    let mut svg = Svg::new((860.0, 480.0));
+    svg.text((60.0, 22.0), Anchor::Start, 14.0, &format!("{}: cost and quality, {} prompts", set.set, set.prompts));
+    frame.draw(&mut svg, ("US dollars per thousand prompts", "quality, %"));
+    let hull = super::curve::Curve::hull(singles.iter().copied());
+    svg.line(&frame.place(hull.points()), BLACK, 1.5);
+    svg.text((660.0, 60.0), Anchor::Start, 11.0, "hull of single models");
+    svg.line(&[(644.0, 56.0), (656.0, 56.0)], BLACK, 1.5);
+    for (index, ((name, points), colour)) in curves.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        let y = 76.0 + 16.0 * index as f64;
+        svg.line(&frame.place(points), colour, 1.8);
+        svg.line(&[(644.0, y - 4.0), (656.0, y - 4.0)], colour, 1.8);
+        svg.text((660.0, y), Anchor::Start, 11.0, name);
+    }
+    for (single, point) in set.models.iter().zip(frame.place(&singles)) {
+        svg.dot(point, 3.0, BLACK);
+        let is_corner = hull.points().iter().any(|corner| *corner == (1_000.0 * single.cost, 100.0 * single.quality));
+        if is_corner {
+            svg.text((point.0 + 5.0, point.1 + 12.0), Anchor::Start, 9.0, &single.model);
+        }
+    }
+    svg.render()
+}
+
+/// Cells of the reliability diagrams.
+const CELL: (f64, f64) = (190.0, 200.0);
+const COLUMNS: usize = 5;
+
+fn reliability(set: &SetReport) -> String {
+    let rows = set.calibration.len().div_ceil(COLUMNS);
+    let columns = set.calibration.len().min(COLUMNS);
+    let mut svg = Svg::new((CELL.0 * columns.max(2) as f64 + 20.0, CELL.1 * rows as f64 + 40.0));
+    svg.text((20.0, 22.0), Anchor::Start, 14.0, &format!("{}: reliability, {} prompts", set.set, set.prompts));
+    for (index, model) in set.calibration.iter().enumerate() {
+        let corner = ((index % COLUMNS) as f64 * CELL.0, 40.0 + (index / COLUMNS) as f64 * CELL.1);
+        reliability_of(&mut svg, corner, model);
+    }
+    svg.render()
+}
+
+fn reliability_of(svg: &mut Svg, (left, top): (f64, f64), model: &Calibration) {
+    let scale = |pixels| Scale { values: (0.0, 1.0), pixels, is_logarithmic: false };
+    let frame = Frame { x: scale((left + 35.0, left + 165.0)), y: scale((top + 155.0, top + 25.0)) };
+    frame.draw(svg, (&format!("ECE {:.3}, floor {:.3}", model.ece, model.noise_floor), &model.model));
+    svg.line(&frame.place(&[(0.0, 0.0), (1.0, 1.0)]), GREY, 1.0);
+    let points: Vec<(f64, f64)> = model.bins.iter().map(|bin| (bin.predicted, bin.score)).collect();
+    svg.line(&frame.place(&points), COLOURS.first().copied().unwrap_or(BLACK), 1.5);
+    for point in frame.place(&points) {
+        svg.dot(point, 2.5, COLOURS.first().copied().unwrap_or(BLACK));
+    }
+}
+
+fn scoring_time(sets: &[SetReport]) -> String {
+    let times = || sets.iter().flat_map(|set| &set.scoring_us).copied().filter(|time| *time > 0.0);
+    let (low, high) = times().fold((f64::INFINITY, 0.0_f64), |range, time| (range.0.min(time), range.1.max(time)));
+    let (low, high) = if low < high { (low * 0.9, high * 1.1) } else { (1.0, 1_000.0) };
+    let frame = Frame {
+        x: Scale { values: (low, high), pixels: (60.0, 560.0), is_logarithmic: true },
+        y: Scale { values: (0.0, 100.0), pixels: (330.0, 50.0), is_logarithmic: false },
+    };
+    let mut svg = Svg::new((740.0, 380.0));
+    svg.text((60.0, 22.0), Anchor::Start, 14.0, "Time to score a prompt, on one thread");
+    frame.draw(&mut svg, ("microseconds", "prompts scored by then, %"));
+    for (index, (set, colour)) in sets.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        let points: Vec<(f64, f64)> =
+            set.scoring_us.iter().enumerate().map(|(percent, time)| (time.max(low), percent as f64)).collect();
+        let y = 60.0 + 16.0 * index as f64;
+        svg.line(&frame.place(&points), colour, 1.8);
+        svg.line(&[(574.0, y - 4.0), (586.0, y - 4.0)], colour, 1.8);
+        svg.text((590.0, y), Anchor::Start, 11.0, &set.set);
+    }
+    svg.render()
+}
