@@ -62,7 +62,7 @@ use self::{
     forecast::{Forecast, Scene, Subject},
     metrics::{Figure, Yardstick, arena},
     outcomes::{Outcomes, input_tokens},
-    parts::{Fit, Fold, Parts, Seen},
+    parts::{Fit, Fold, Parts},
     predictions::{Prediction, predictions},
     prices::PriceTable,
     report::{ProfileSource, SetReport, Single},
@@ -118,7 +118,7 @@ pub fn evaluate(
     progress: &dyn Progress,
 ) -> Result<Option<Evaluated>, LearningError> {
     let seen = subject.artifact.seen()?;
-    let parts = Parts::of(set, &Seen::new(&seen), &settings.fit);
+    let parts = Parts::of(set, &seen, &settings.fit);
     let outcomes = Outcomes::of(&set.meta, &parts.asked, &settings.only, settings.prices.as_ref());
     let is_reported = outcomes.rows.iter().any(|row| row.fold != Fold::Tune);
     if !is_reported || outcomes.models.len() < 2 {
