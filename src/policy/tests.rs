@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     config::{Embedded, Environment, Source, embedded},
+    domain::{Ask, Availability, Candidate, Evidence, Preferences, RequestFacts, Signals},
     runtime::{Phase, SharedClock, Stop, Tasks, TestClock},
 };
 
@@ -189,7 +190,7 @@ fn embedded_policies_about_models_that_are_not_there_are_left_out() {
     let policies = Policies::of(&config, clock(), Box::new(|_| ())).unwrap();
 
     let names: Vec<String> = policies.current().policies.keys().map(ToString::to_string).collect();
-    assert_eq!(names, ["balanced", "best", "cheap", "default"]);
+    assert_eq!(names, ["balanced", "best", "budget", "capable", "cheap", "default"]);
 }
 
 #[test]
@@ -314,4 +315,172 @@ proptest::proptest! {
     fn any_text_compiles_or_is_refused_without_a_panic(text in "(?s).{0,200}") {
         drop(compiled(&text));
     }
+}
+
+#[test]
+fn every_fault_of_rules_is_told_at_its_place() {
+    let text = "\
+candidates: [simulated/small, simulated/medium]
+rules:
+  - name: everything
+    model: simulated/small
+  - when:
+      regex: 'sum (of'
+      keywords: [invoice, ' ']
+      topics: { math: 1.5 }
+      languages: [german]
+      tokens: { min: 10, max: 5 }
+      time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+      keys: ['']
+    candidates: [simulated/small, simulated/large]
+    model: simulated/medium
+    strategy: { capability: { prefer: best } }
+  - when: { tokens: { min: 5 } }
+strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
+outside: { safe: simulated/large }
+";
+
+    insta::assert_snapshot!(faults(text), @r#"
+    p.yaml:3:5: rules[0].when: the key "when" is missing
+      3 |   - name: everything
+        |     ^
+
+    p.yaml:6:14: rules[1].when.regex: the pattern does not compile at character 5: unclosed group
+      6 |       regex: 'sum (of'
+        |              ^^^^^^^^^
+
+    p.yaml:7:7: rules[1].when.keywords: a keyword must not be blank
+      7 |       keywords: [invoice, ' ']
+        |       ^^^^^^^^
+
+    p.yaml:8:23: rules[1].when.topics.math: 1.5 is too large: at most 1
+      8 |       topics: { math: 1.5 }
+        |                       ^^^
+
+    p.yaml:9:19: rules[1].when.languages[0]: unknown value "german"
+      9 |       languages: [german]
+        |                   ^^^^^^
+      help: known: af, ak, am, ar, az, be, bg, bn, ca, cs, cy, da, de, el, en, eo, es, et, fa, fi, fr, gu, he, hi, hr, hu, hy, id, it, ja, jv, ka, km, kn, ko, la, lt, lv, mk, ml, mr, my, ne, nl, no, or, pa, pl, pt, ro, ru, si, sk, sl, sn, sr, sv, ta, te, th, tk, tl, tr, uk, ur, uz, vi, yi, zh, zu
+
+    p.yaml:10:7: rules[1].when.tokens: the range is empty: min is above max
+      10 |       tokens: { min: 10, max: 5 }
+         |       ^^^^^^
+
+    p.yaml:11:22: rules[1].when.time.hours: "8-18" is not hours of a day
+      11 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+         |                      ^^^^
+      help: for instance "08:00-18:00"
+
+    p.yaml:11:39: rules[1].when.time.weekdays[0]: unknown value "mon"
+      11 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+         |                                       ^^^
+      help: did you mean "monday"?
+
+    p.yaml:11:51: rules[1].when.time.zone: unknown time zone "Europe/Berlim"
+      11 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+         |                                                   ^^^^^^^^^^^^^
+      help: for instance "Europe/Berlin", or "UTC"
+
+    p.yaml:12:14: rules[1].when.keys[0]: a name must not be empty
+      12 |       keys: ['']
+         |              ^^
+
+    p.yaml:13:35: rules[1].candidates[1]: the model "simulated/large" is not among the policy's candidates
+      13 |     candidates: [simulated/small, simulated/large]
+         |                                   ^^^^^^^^^^^^^^^
+
+    p.yaml:14:12: rules[1].model: a rule that names the model leaves nothing to a strategy or to further rules
+      14 |     model: simulated/medium
+         |            ^^^^^^^^^^^^^^^^
+
+    p.yaml:14:12: rules[1].model: the model "simulated/medium" is not among the candidates
+      14 |     model: simulated/medium
+         |            ^^^^^^^^^^^^^^^^
+      help: add it to "candidates"
+
+    p.yaml:15:39: rules[1].strategy.capability.prefer: unknown value "best"
+      15 |     strategy: { capability: { prefer: best } }
+         |                                       ^^^^
+      help: known: cheapest, first
+
+    p.yaml:16:5: rules[2]: a rule needs one of model, candidates, constraints, strategy and rules
+      16 |   - when: { tokens: { min: 5 } }
+         |     ^
+
+    p.yaml:17:48: strategy.quality_cost.budget: a budget finds the weight of cost itself
+      17 | strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
+         |                                                ^^^^^
+      help: leave out one of the two
+
+    p.yaml:17:67: strategy.quality_cost.confidence: a confidence lies above 0.5 and below 1, not at 0.5
+      17 | strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
+         |                                                                   ^^^
+
+    p.yaml:18:18: outside.safe: the model "simulated/large" is not among the candidates
+      18 | outside: { safe: simulated/large }
+         |                  ^^^^^^^^^^^^^^^
+      help: add it to "candidates"
+    "#);
+}
+
+/// Returns the strategy's first choice for a prompt and the rules that held.
+fn choose(policy: &Policy, text: &str) -> (String, Vec<String>) {
+    let facts = demo();
+    let candidate = |name: &ModelName| {
+        let model = facts.chat_models().find(|facts| facts.name == *name).unwrap();
+        let request = RequestFacts::default();
+        let estimate = crate::routing::estimate(model, &request, None, None);
+        let availability = Availability::Ready;
+        Candidate { model: Arc::clone(model), estimate, evidence: Evidence::default(), availability }
+    };
+    let ask = Ask {
+        request: RequestFacts::default(),
+        preferences: Preferences::default(),
+        signals: Signals { matched: policy.strategy.observe(text), ..Signals::default() },
+        candidates: policy.candidates.iter().map(candidate).collect(),
+        unscored: None,
+        seed: 1,
+    };
+    let decision = policy.strategy.decide(&ask).unwrap();
+    (decision.plan.legs().next().unwrap().model.to_string(), decision.rules)
+}
+
+#[test]
+fn rules_narrow_what_the_strategy_of_the_policy_may_choose() {
+    let policy = compiled(
+        "\
+candidates: [simulated/small, simulated/medium, simulated/large]
+rules:
+  - name: invoices
+    when: { keywords: [invoice] }
+    candidates: [simulated/medium, simulated/large]
+    rules:
+      - name: due ones
+        when: { keywords: [due] }
+        model: simulated/large
+strategy: { capability: { prefer: first } }
+",
+    )
+    .unwrap();
+
+    assert_eq!(choose(&policy, "hello"), ("simulated/small".to_owned(), vec![]));
+    assert_eq!(choose(&policy, "an invoice"), ("simulated/medium".to_owned(), vec!["invoices".to_owned()]));
+    let both = vec!["invoices".to_owned(), "due ones".to_owned()];
+    assert_eq!(choose(&policy, "the invoice is due"), ("simulated/large".to_owned(), both));
+}
+
+#[test]
+fn a_reload_keeps_what_was_found_in_recent_traffic_and_an_edit_does_not() {
+    let budget = "strategy: { quality_cost: { budget: 0.01 } }\n";
+    let (folder, policies, _) = folder_with(budget);
+    let calibration = |policies: &Policies| Arc::clone(&policies.current().policies[&name("default")].calibration);
+    let before = calibration(&policies);
+
+    policies.reload().unwrap();
+    let reloaded = calibration(&policies);
+    std::fs::write(folder.path().join("default.yaml"), budget.replace("0.01", "0.02")).unwrap();
+    policies.reload().unwrap();
+
+    assert!(Arc::ptr_eq(&before, &reloaded));
+    assert!(!Arc::ptr_eq(&before, &calibration(&policies)));
 }

@@ -26,4 +26,5 @@ mod quotas;
 mod readme;
 mod redteam;
 mod resilience;
+mod rules;
 mod streaming;

@@ -25,6 +25,9 @@ pub enum PatternError {
     /// It is too long, or grows too large when it is compiled.
     #[error("the pattern is too large: at most {MAX_PATTERN_BYTES} bytes, and 1 MiB when compiled")]
     TooLarge,
+    /// A word has no characters, and so would be in every text.
+    #[error("a keyword must not be blank")]
+    BlankWord,
     /// It matches the empty text, and so every text.
     #[error("the pattern matches every text, also an empty one")]
     MatchesAll,
@@ -51,10 +54,10 @@ impl Pattern {
     /// of a script that sets blanks between words, it must stand alone: `art` is not in `party`.
     ///
     /// # Errors
-    /// There are too many, or one is blank.
+    /// There are none or too many, or one is blank.
     pub fn keywords(words: &[String]) -> Result<Self, PatternError> {
         if words.is_empty() || words.iter().any(|word| word.trim().is_empty()) {
-            return Err(PatternError::MatchesAll);
+            return Err(PatternError::BlankWord);
         }
         let alternatives: Vec<String> = words.iter().map(|word| whole_word(word.trim())).collect();
         compile(&format!("(?i)(?:{})", alternatives.join("|"))).map(Self)
