@@ -10,6 +10,8 @@
 //!
 //! Invariant `booked_exactly_once`: the guard closes once, and the ledger refuses a second row of the same request.
 //!
+//! The ledger also keeps grades of answers and, where it is told to, the prompts behind them; neither is part of a record.
+//!
 //! To add a sink: implement [`RecordSink`] and hand it to [`Bookkeeping`] in `app.rs`.
 
 pub mod guard;
@@ -18,7 +20,7 @@ pub mod ledger;
 use crate::{domain::RequestRecord, telemetry::Telemetry};
 
 pub use guard::{Bookkeeping, Opening, RecordGuard};
-pub use ledger::{Ledger, LedgerError, LedgerOptions, LedgerReader};
+pub use ledger::{FeedbackError, Ledger, LedgerError, LedgerOptions, LedgerReader};
 
 /// Takes finished records. Called on the request's own thread: it must not wait.
 pub trait RecordSink: Send + Sync {

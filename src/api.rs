@@ -25,6 +25,7 @@ mod chat;
 mod completions;
 mod embeddings;
 mod error;
+mod feedback;
 mod headers;
 mod health;
 mod intake;

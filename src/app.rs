@@ -97,6 +97,8 @@ impl App {
             admission: Arc::new(parts::admission(&config, &clock, &stop, ledger.as_deref())?),
             books: Arc::new(parts::books(&config, (&clock, &stop), &telemetry, ledger.as_ref())),
             tasks: tasks.clone(),
+            ledger: ledger.clone(),
+            telemetry: Arc::clone(&telemetry),
             checks: vec![parts::ledger_check(ledger.clone())],
             stop: stop.clone(),
             settings: parts::gateway_settings(&config),

@@ -71,6 +71,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", "invalid_request_error", 405, Client, false;
     /// The stored version is not the one the caller expected.
     VersionConflict = "version_conflict", "invalid_request_error", 409, Client, false;
+    /// The `Idempotency-Key` came before with another body.
+    IdempotencyKeyReused = "idempotency_key_reused", "invalid_request_error", 409, Client, false;
     /// The body exceeds the limit.
     BodyTooLarge = "body_too_large", "invalid_request_error", 413, Client, false;
     /// The body did not arrive in time.

@@ -11,6 +11,7 @@ mod candidates;
 mod explain;
 mod facts;
 mod failure;
+mod grading;
 mod health;
 mod keep;
 mod listing;
@@ -44,14 +45,16 @@ use self::{
     run::Run,
 };
 use crate::{
-    accounting::Bookkeeping,
+    accounting::{Bookkeeping, Ledger},
     admission::{Admission, Demand},
     cache::CacheStore,
+    config::RecordingSettings,
     domain::{Ask, Decision, Endpoint, ModelKind, ModelName, PromptView, RequestFacts, Scores, ScoresUnavailable},
     execute::{Executor, Models},
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
     scoring::Scorer,
+    telemetry::Telemetry,
     wire::chat::ChatCall,
 };
 
@@ -71,6 +74,10 @@ pub struct Parts {
     pub admission: Arc<Admission>,
     /// Records.
     pub books: Arc<Bookkeeping>,
+    /// Keeps grades and prompts; `None` when nothing is kept.
+    pub ledger: Option<Arc<Ledger>>,
+    /// Counts grades.
+    pub telemetry: Arc<Telemetry>,
     /// Further lines of `/readyz`, for parts that the gateway does not know.
     pub checks: Vec<CheckUp>,
     /// Background tasks.
@@ -97,6 +104,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How long a stream's head waits for its first event, so that fallbacks can still change it.
     pub head_wait: Duration,
+    /// Whose words are kept for training.
+    pub recording: RecordingSettings,
     /// Largest answer that is kept for the cache while it streams.
     pub cache_entry_bytes: usize,
 }

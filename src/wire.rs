@@ -4,7 +4,7 @@
 //! is spliced ([`raw::RawObject`]); a field that Pointsman does not know reaches the provider byte for byte. No
 //! `serde_json::Value` stands between reading and writing: it would round large seeds and tiny floats and reorder keys.
 //!
-//! - Requests: [`chat`], [`embeddings`], [`text`]; strict about the fields they look at, silent about all others. What they
+//! - Requests: [`chat`], [`embeddings`], [`text`], [`feedback`]; strict about the fields they look at, silent about all others. What they
 //!   refuse, they refuse with the path of the field and the fix ([`parse::ParseError`]).
 //! - Answers: [`completion`] and [`chunk`] say what the gateway must know of a body or of one streamed chunk; [`replay`] turns
 //!   one into the other; [`usage`] reads token counts of any shape.
@@ -20,6 +20,7 @@ pub mod chunk;
 pub mod completion;
 pub mod embeddings;
 pub mod error_body;
+pub mod feedback;
 pub mod models;
 pub mod parse;
 pub mod raw;

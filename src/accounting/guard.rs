@@ -9,7 +9,7 @@ use super::RecordSink;
 use crate::{
     domain::{
         Ask, AttemptJournal, CacheOutcome, Decision, DecisionId, Endpoint, ModelFacts, ModelName, NanoUsd, Outcome,
-        PolicyName, Principal, RequestId, RequestRecord, ScoresUnavailable, StageTimes, Usage,
+        PolicyName, Principal, Probability, RequestId, RequestRecord, ScoresUnavailable, StageTimes, Usage,
     },
     error::Code,
     runtime::{Phase, SharedClock, Stop},
@@ -91,6 +91,7 @@ impl RecordGuard {
     /// Notes the decision, and what it was made from.
     pub fn decided(&mut self, decision: &Decision, ask: Option<Ask>) {
         self.record.plan = Some(decision.plan.clone());
+        self.record.propensity = decision.propensity;
         self.record.reason = Some(decision.reason);
         self.record.policy.clone_from(&decision.policy);
         self.record.policy_version = decision.policy_version;
@@ -191,6 +192,7 @@ fn blank(books: &Bookkeeping, opening: Opening) -> RequestRecord {
         policy_version: 0,
         reason: None,
         plan: None,
+        propensity: Probability::ONE,
         ask: None,
         unscored: None,
         cache: CacheOutcome::Bypass,

@@ -4,9 +4,15 @@
 //! writes them in one transaction and tries again when the disk refuses. Only when the queue is full, or a batch fails for
 //! good, is a record lost; the loss is counted, logged as an error, and told to `on_lost`.
 //!
-//! Records older than the retention are deleted in small steps between batches. What a key spent per day is kept in a table
+//! Beside the records stand grades (`feedback`), one per decision and key, and, where recording is on, prompts (`prompts`) for
+//! training. Both go through the same queue; whoever sends a grade waits for it, and finds the record that was queued before.
+//!
+//! What is older than its retention is deleted in small steps between batches. What a key spent per day is kept in a table
 //! of its own, so that budgets and invoices outlive the records.
 
+mod entry;
+mod feedback;
+mod prompts;
 mod read;
 mod sqlite;
 
@@ -20,13 +26,21 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
 
-use self::sqlite::Store;
+use self::{
+    entry::{Batch, Entry, Prompt},
+    sqlite::Store,
+};
 use super::RecordSink;
-use crate::{domain::RequestRecord, runtime::SharedClock};
+use crate::{
+    domain::{DecisionId, Feedback, Filed, RequestRecord},
+    runtime::SharedClock,
+};
 
-pub use self::{read::LedgerReader, sqlite::SqliteFault};
+pub use self::{feedback::FeedbackError, read::LedgerReader, sqlite::SqliteFault};
 
 /// Most records in one transaction, so that a failed batch loses little.
 const BATCH: usize = 512;
@@ -55,6 +69,10 @@ pub struct LedgerOptions {
     pub queue: usize,
     /// How long records are kept.
     pub retention: Duration,
+    /// How long prompts and the texts of grades are kept, where they are kept at all.
+    pub text_retention: Duration,
+    /// Most prompts that are kept.
+    pub most_prompts: u64,
     /// Says what is old.
     pub clock: SharedClock,
     /// Told of every loss with the number of records.
@@ -107,7 +125,9 @@ pub enum LedgerError {
 /// Takes records and writes them down.
 pub struct Ledger {
     path: PathBuf,
-    inbox: RwLock<Option<SyncSender<Box<RequestRecord>>>>,
+    inbox: RwLock<Option<SyncSender<Entry>>>,
+    clock: SharedClock,
+    retention: Duration,
     done: Mutex<Receiver<()>>,
     waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
@@ -132,8 +152,10 @@ impl Ledger {
             waiting: Arc::clone(&waiting),
             losses: Arc::clone(&losses),
             is_failing: Arc::clone(&is_failing),
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             retention: options.retention,
+            text_retention: options.text_retention,
+            most_prompts: options.most_prompts,
             swept: None,
         };
         let run = move || writer.run(&done_sender);
@@ -141,6 +163,8 @@ impl Ledger {
         Ok(Self {
             path: options.path,
             inbox: RwLock::new(Some(inbox)),
+            clock: options.clock,
+            retention: options.retention,
             done: Mutex::new(done),
             waiting,
             losses,
@@ -180,13 +204,53 @@ impl Ledger {
     }
 }
 
-impl RecordSink for Ledger {
-    fn take(&self, record: &RequestRecord) {
+impl Ledger {
+    /// Keeps the prompt of a decision, for training. It does not wait; a prompt that finds the queue full is not kept.
+    pub fn keep_prompt(&self, decision: DecisionId, text: &str) {
+        let prompt = Prompt { decision, at: self.clock.now(), text: text.to_owned() };
+        if !self.queue(Entry::Prompt(Box::new(prompt))) {
+            tracing::warn!("the ledger's queue is full or closed, the prompt of {decision} is not kept");
+        }
+    }
+
+    /// Keeps a grade and returns when it is written.
+    ///
+    /// # Errors
+    /// The tenant has no such decision on record, the grade contradicts its idempotency key, or it cannot be written.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether the grade is kept.
+    pub async fn file(&self, feedback: Feedback) -> Result<Filed, FeedbackError> {
+        let decision = feedback.decision;
+        if decision.made_at() < self.oldest(self.retention) {
+            return Err(FeedbackError::Expired { decision, days: self.retention.as_secs().div_ceil(86_400) });
+        }
+        let (sender, answer) = oneshot::channel();
+        if !self.queue(Entry::Feedback(Box::new(feedback), sender)) {
+            return Err(FeedbackError::Busy);
+        }
+        answer.await.unwrap_or(Err(FeedbackError::Busy))
+    }
+
+    fn oldest(&self, retention: Duration) -> Timestamp {
+        self.clock.now().checked_sub(retention).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Returns whether there was room.
+    fn queue(&self, entry: Entry) -> bool {
         let inbox = self.inbox.read();
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let is_queued = inbox.as_ref().is_some_and(|inbox| inbox.try_send(Box::new(record.clone())).is_ok());
+        let is_queued = inbox.as_ref().is_some_and(|inbox| inbox.try_send(entry).is_ok());
         if !is_queued {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_queued
+    }
+}
+
+impl RecordSink for Ledger {
+    fn take(&self, record: &RequestRecord) {
+        if !self.queue(Entry::Record(Box::new(record.clone()))) {
             let request = record.request;
             tracing::error!(request.id = %request, "the ledger's queue is full or closed, the record of {request} is lost");
             self.losses.add(1);
@@ -209,12 +273,14 @@ impl Losses {
 /// The one thread that writes.
 struct Writer {
     store: Store,
-    queue: Receiver<Box<RequestRecord>>,
+    queue: Receiver<Entry>,
     waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
     is_failing: Arc<AtomicBool>,
     clock: SharedClock,
     retention: Duration,
+    text_retention: Duration,
+    most_prompts: u64,
     swept: Option<Duration>,
 }
 
@@ -231,14 +297,32 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, first: Box<RequestRecord>) {
-        if self.waiting.load(Ordering::Relaxed) < BATCH {
+    fn write(&mut self, first: Entry) {
+        // Whoever sends a grade waits for it; nobody waits for a record.
+        if self.waiting.load(Ordering::Relaxed) < BATCH && !matches!(first, Entry::Feedback(..)) {
             std::thread::park_timeout(GATHER);
         }
-        let mut batch = vec![first];
-        batch.extend(self.queue.try_iter().take(BATCH - 1));
-        self.write_batch(&batch);
-        self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        let entries = std::iter::once(first).chain(self.queue.try_iter().take(BATCH - 1));
+        let batch = Batch::of(entries);
+        let count = batch.len();
+        if !batch.records.is_empty() {
+            self.write_batch(&batch.records);
+        }
+        self.write_prompts(&batch.prompts);
+        for (feedback, answer) in batch.feedback {
+            // Whoever asked may have left; the grade is kept all the same.
+            answer.send(self.store.file(&feedback, self.clock.now())).ok();
+        }
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn write_prompts(&mut self, prompts: &[Prompt]) {
+        if prompts.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.keep_prompts(prompts) {
+            tracing::error!(error = %error, prompts = prompts.len(), "recorded prompts could not be written and are lost");
+        }
     }
 
     fn write_batch(&mut self, batch: &[Box<RequestRecord>]) {
@@ -256,20 +340,30 @@ impl Writer {
         self.losses.add(batch.len() as u64);
     }
 
-    /// Deletes one step of old records once a minute, and goes on at once while there are more.
+    /// Deletes one step of what is old once a minute, and goes on at once while there is more.
     fn sweep_when_due(&mut self) {
         let now = self.clock.elapsed();
         if self.swept.is_some_and(|last| now.saturating_sub(last) < SWEEP_EVERY) {
             return;
         }
-        let Ok(oldest) = self.clock.now().checked_sub(self.retention) else { return };
-        match self.store.delete_before(oldest, SWEEP_STEP) {
-            Ok(deleted) => self.swept = (deleted < SWEEP_STEP as usize).then_some(now),
+        match self.sweep() {
+            Ok(is_done) => self.swept = is_done.then_some(now),
             Err(error) => {
                 self.swept = Some(now);
                 tracing::warn!(error = %error, "old records could not be deleted from the ledger");
             }
         }
+    }
+
+    /// Returns whether nothing old is left.
+    fn sweep(&mut self) -> Result<bool, SqliteFault> {
+        let now = self.clock.now();
+        let before = |retention| now.checked_sub(retention).unwrap_or(Timestamp::MIN);
+        let (oldest, oldest_text) = (before(self.retention), before(self.text_retention));
+        let records = self.store.delete_before(oldest, SWEEP_STEP)?;
+        let prompts = self.store.forget_prompts(oldest_text, self.most_prompts, SWEEP_STEP)?;
+        self.store.forget_feedback((oldest, oldest_text), now, SWEEP_STEP)?;
+        Ok(records.max(prompts) < SWEEP_STEP as usize)
     }
 }
 

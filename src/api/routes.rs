@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{admin, chat, completions, embeddings, error::ApiError, health, metrics, models};
+use super::{admin, chat, completions, embeddings, error::ApiError, feedback, health, metrics, models};
 use crate::error::Code;
 
 /// The public listener.
@@ -16,6 +16,7 @@ pub(super) fn public(config: &mut ServiceConfig) {
         .service(path("/v1/chat/completions", [(Method::POST, web::to(chat::create))]))
         .service(path("/v1/completions", [(Method::POST, web::to(completions::create))]))
         .service(path("/v1/embeddings", [(Method::POST, web::to(embeddings::create))]))
+        .service(path("/v1/feedback", [(Method::POST, web::to(feedback::create))]))
         .service(path("/v1/models", [(Method::GET, web::to(models::list))]))
         .service(path("/v1/models/{name:.+}", [(Method::GET, web::to(models::show))]))
         .configure(health);

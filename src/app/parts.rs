@@ -34,6 +34,8 @@ pub(super) fn ledger(
         path: path.clone(),
         queue: config.accounting.queue,
         retention: config.accounting.retention,
+        text_retention: config.recording.retention,
+        most_prompts: config.recording.max_rows,
         clock: Arc::clone(clock),
         on_lost: Box::new(move |records| (0..records).for_each(|_| telemetry.ledger_dropped())),
     };
@@ -163,6 +165,7 @@ pub(super) fn gateway_settings(config: &Config) -> Settings {
         score_deadline: config.router.as_ref().map_or(Duration::ZERO, |router| router.deadline),
         request_timeout: REQUEST_TIMEOUT,
         head_wait: config.server.heartbeat,
+        recording: config.recording.clone(),
         cache_entry_bytes: config.cache.entry_bytes,
     }
 }

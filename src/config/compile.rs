@@ -4,6 +4,7 @@ mod models;
 mod names;
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -19,7 +20,7 @@ use super::{
     path::Path,
     settings::*,
 };
-use crate::domain::{ModelName, PolicyName};
+use crate::domain::{ModelName, PolicyName, TenantId};
 
 /// What a document is compiled against.
 pub(super) struct Compiler<'a, 'r> {
@@ -61,6 +62,7 @@ impl Compiler<'_, '_> {
                 entry_bytes: self.document.cache.entry.bytes(),
             },
             accounting: self.accounting(&data_dir),
+            recording: self.recording(),
             telemetry,
             resilience,
             data_dir,
@@ -188,6 +190,27 @@ impl Compiler<'_, '_> {
             queue: accounting.queue,
             retention: accounting.retention.0,
             baseline: accounting.baseline.as_deref().and_then(|name| ModelName::parse(name).ok()),
+        }
+    }
+
+    fn recording(&mut self) -> RecordingSettings {
+        let (recording, at) = (&self.document.recording, Path::root().key("recording"));
+        if recording.enabled && !self.document.accounting.enabled {
+            let help = "set accounting.enabled to true, or recording.enabled to false";
+            self.report.add_with_help(&at.key("enabled"), "prompts are kept in the ledger, which is off", help);
+        }
+        let mut except = BTreeSet::new();
+        for (index, tenant) in recording.except.iter().enumerate() {
+            match TenantId::parse(tenant) {
+                Ok(tenant) => drop(except.insert(tenant)),
+                Err(error) => self.report.add(&at.key("except").index(index), format!("not a tenant: {error}")),
+            }
+        }
+        RecordingSettings {
+            is_enabled: recording.enabled,
+            retention: recording.retention.0,
+            max_rows: recording.max_rows,
+            except,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Document {
     pub cache: CacheDocument,
     /// Records, budgets and savings.
     pub accounting: AccountingDocument,
+    /// Prompts and grades, kept for training.
+    pub recording: RecordingDocument,
     /// Logs and traces.
     pub telemetry: TelemetryDocument,
     /// Retries and breakers.
@@ -73,6 +75,7 @@ impl Default for Document {
             router: RouterDocument::default(),
             cache: CacheDocument::default(),
             accounting: AccountingDocument::default(),
+            recording: RecordingDocument::default(),
             telemetry: TelemetryDocument::default(),
             resilience: ResilienceDocument::default(),
             data_dir: None,

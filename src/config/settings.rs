@@ -1,10 +1,16 @@
 //! The compiled configuration: every reference resolved, every number in range.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use secrecy::SecretString;
 
-use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, Timeouts, Tokens};
+use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, TenantId, Timeouts, Tokens};
 
 /// Everything the program is told.
 #[derive(Clone, Debug)]
@@ -33,6 +39,8 @@ pub struct Config {
     pub cache: CacheSettings,
     /// Records, budgets and prices.
     pub accounting: AccountingSettings,
+    /// Prompts and grades, kept for training.
+    pub recording: RecordingSettings,
     /// Logs, metrics, traces.
     pub telemetry: TelemetrySettings,
     /// Retries and breakers.
@@ -241,6 +249,26 @@ pub struct AccountingSettings {
     pub retention: Duration,
     /// The model that savings are counted against.
     pub baseline: Option<ModelName>,
+}
+
+/// Prompts and grades, kept for training.
+#[derive(Clone, Debug)]
+pub struct RecordingSettings {
+    /// Whether callers' words are kept at all.
+    pub is_enabled: bool,
+    /// How long.
+    pub retention: Duration,
+    /// Most prompts.
+    pub max_rows: u64,
+    /// Tenants of whom nothing is kept.
+    pub except: BTreeSet<TenantId>,
+}
+
+impl RecordingSettings {
+    /// Returns whether words of this tenant's callers are kept.
+    pub fn keeps(&self, tenant: &TenantId) -> bool {
+        self.is_enabled && !self.except.contains(tenant)
+    }
 }
 
 /// Logs, metrics, traces.

@@ -12,7 +12,7 @@ use super::{
     ids::{DecisionId, KeyId, ModelName, PolicyName, RequestId, TenantId},
     money::NanoUsd,
     plan::Plan,
-    scores::ScoresUnavailable,
+    scores::{Probability, ScoresUnavailable},
     tokens::Usage,
 };
 
@@ -152,6 +152,9 @@ pub struct RequestRecord {
     pub reason: Option<Reason>,
     /// The plan; `None` when none was made (refused, or answered from the cache).
     pub plan: Option<Plan>,
+    /// Probability with which the plan's first model was drawn; 1 without chance, and where nothing was decided.
+    #[serde(default = "certain")]
+    pub propensity: Probability,
     /// What the strategy saw; with the policy's version enough to replay the decision.
     pub ask: Option<Ask>,
     /// Why there were no scores.
@@ -176,4 +179,8 @@ pub struct RequestRecord {
     /// How it ended.
     #[serde(flatten)]
     pub end: Outcome,
+}
+
+fn certain() -> Probability {
+    Probability::ONE
 }

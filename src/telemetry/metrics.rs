@@ -97,6 +97,8 @@ table! {
     quota_withheld: Count<1> = "pointsman_quota_withheld_total" ["policy"];
     /// Quality that the router model predicted for each candidate.
     scores: Spread<1> = "pointsman_score_ratio" ["model"] in RATIOS;
+    /// Grades that callers gave to answers, from 0 to 1, by the policy that decided and the model that answered.
+    feedback: Spread<2> = "pointsman_feedback_ratio" ["policy", "model"] in RATIOS;
     /// Requests that were routed without scores, by why there were none.
     scores_unavailable: Count<1> = "pointsman_scores_unavailable_total" ["reason"];
     /// The router model and the engine that runs it; always 1.

@@ -123,9 +123,9 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         domain::{
-            Ask, Availability, CacheOutcome, Candidate, DecisionId, Endpoint, Estimate, KeyId, Leg, ModelFacts, Plan,
-            PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable, StageTimes,
-            TenantId, Tokens, Usage,
+            Ask, Availability, CacheOutcome, Candidate, DecisionId, Endpoint, Estimate, Graded, KeyId, Leg, ModelFacts,
+            Plan, PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable, Signals,
+            StageTimes, TenantId, Tokens, Usage,
         },
         error::Code,
         telemetry::{Telemetry, metrics::TABLE},
@@ -195,7 +195,7 @@ pub(super) mod tests {
         let ask = Ask {
             request: RequestFacts::default(),
             preferences: Preferences::default(),
-            signals: Default::default(),
+            signals: Signals { withheld: [name("third")].into(), ..Signals::default() },
             candidates: vec![candidate("first")],
             unscored: None,
             seed: 1,
@@ -216,6 +216,7 @@ pub(super) mod tests {
                 leg: Leg { model: name("first") },
                 fallbacks: vec![Leg { model: name("second") }],
             }),
+            propensity: Probability::ONE,
             ask: Some(ask),
             unscored: Some(ScoresUnavailable::Late),
             cache: CacheOutcome::Miss,
@@ -291,6 +292,8 @@ pub(super) mod tests {
         telemetry.set_model_state(&model, &Availability::Ready);
         telemetry.set_queue(&model, 2);
         telemetry.set_ledger_waiting(3);
+        let record = Box::new(fallen_back());
+        telemetry.graded(&Graded { key: record.key.clone(), record, score: Probability::ONE });
         telemetry.turned_away(RequestId::fresh(), Code::MissingApiKey);
 
         let text = telemetry.render();

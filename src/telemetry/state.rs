@@ -2,7 +2,7 @@
 
 use super::{Telemetry, labels::NONE};
 use crate::{
-    domain::{Availability, ModelName, PolicyName, RequestId},
+    domain::{Availability, Graded, ModelName, PolicyName, RequestId},
     error::Code,
 };
 
@@ -25,6 +25,13 @@ impl Telemetry {
         let code = code.name();
         self.metrics.turned_away.at([code]).inc();
         tracing::info!(request.id = %request, outcome = "turned_away", error.code = code, "turned away: {code}");
+    }
+
+    /// Counts a caller's grade of an answer.
+    pub fn graded(&self, graded: &Graded) {
+        let policy = self.labels.policy(graded.record.policy.as_ref());
+        let model = graded.record.answered_by.as_ref().map_or(NONE, |model| self.labels.model(model));
+        self.metrics.feedback.at([policy, model]).observe(graded.score.value());
     }
 
     /// Says once which router model runs on which engine; `None` when requests are routed without scores.

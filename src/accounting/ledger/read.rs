@@ -8,8 +8,8 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError};
 
 use super::{LedgerError, SqliteFault};
 use crate::domain::{
-    Attempt, AttemptOutcome, DecisionId, KeyId, NanoUsd, Outcome, RequestId, RequestRecord, Spending, StageTimes,
-    Tokens, Usage,
+    Attempt, AttemptOutcome, DecisionId, KeyId, NanoUsd, Outcome, Probability, RequestId, RequestRecord, Spending,
+    StageTimes, Tokens, Usage,
 };
 
 /// Reads a ledger, beside its writer.
@@ -68,27 +68,40 @@ impl LedgerReader {
     }
 
     fn records(&self, clause: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<RequestRecord>, LedgerError> {
-        let sql = format!("SELECT * FROM records {clause}");
-        let mut statement = self.connection.prepare_cached(&sql).map_err(SqliteFault::from)?;
-        let mut rows = statement.query(values).map_err(SqliteFault::from)?;
-        let mut records = Vec::new();
-        while let Some(row) = rows.next().map_err(SqliteFault::from)? {
-            let attempts = self.attempts(&get::<String>(row, "request")?)?;
-            records.push(record_of(row, attempts)?);
-        }
-        Ok(records)
+        records(&self.connection, clause, values)
     }
+}
 
-    fn attempts(&self, request: &str) -> Result<Vec<Attempt>, LedgerError> {
-        let sql = "SELECT * FROM attempts WHERE request = ?1 ORDER BY position";
-        let mut statement = self.connection.prepare_cached(sql).map_err(SqliteFault::from)?;
-        let mut rows = statement.query(params![request]).map_err(SqliteFault::from)?;
-        let mut attempts = Vec::new();
-        while let Some(row) = rows.next().map_err(SqliteFault::from)? {
-            attempts.push(attempt_of(row)?);
-        }
-        Ok(attempts)
+/// Returns the records that a clause selects.
+pub(super) fn records(
+    connection: &Connection,
+    clause: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> Result<Vec<RequestRecord>, LedgerError> {
+    let sql = format!("SELECT * FROM records {clause}");
+    let mut statement = connection.prepare_cached(&sql).map_err(SqliteFault::from)?;
+    let mut rows = statement.query(values).map_err(SqliteFault::from)?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next().map_err(SqliteFault::from)? {
+        records.push(whole_record(connection, row)?);
     }
+    Ok(records)
+}
+
+/// Returns the record of a row that holds every column of `records`.
+pub(super) fn whole_record(connection: &Connection, row: &Row<'_>) -> Result<RequestRecord, LedgerError> {
+    record_of(row, attempts(connection, &get::<String>(row, "request")?)?)
+}
+
+fn attempts(connection: &Connection, request: &str) -> Result<Vec<Attempt>, LedgerError> {
+    let sql = "SELECT * FROM attempts WHERE request = ?1 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql).map_err(SqliteFault::from)?;
+    let mut rows = statement.query(params![request]).map_err(SqliteFault::from)?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next().map_err(SqliteFault::from)? {
+        attempts.push(attempt_of(row)?);
+    }
+    Ok(attempts)
 }
 
 fn record_of(row: &Row<'_>, attempts: Vec<Attempt>) -> Result<RequestRecord, LedgerError> {
@@ -105,6 +118,7 @@ fn record_of(row: &Row<'_>, attempts: Vec<Attempt>) -> Result<RequestRecord, Led
         policy_version: number(row, "policy_version")?,
         reason: named_or_none(row, "reason")?,
         plan: document(row, "plan")?,
+        propensity: Probability::clamped(get(row, "propensity")?),
         ask: document(row, "ask")?,
         unscored: named_or_none(row, "unscored")?,
         cache: named(row, "cache")?,

@@ -41,6 +41,21 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (key, day)
     ) WITHOUT ROWID;
     CREATE INDEX spending_by_day ON spending (day);
+", "
+    ALTER TABLE records ADD COLUMN propensity REAL NOT NULL DEFAULT 1;
+    CREATE INDEX records_by_decision ON records (decision);
+    CREATE TABLE feedback (
+        decision TEXT NOT NULL, key TEXT NOT NULL, at_us INTEGER NOT NULL, score REAL NOT NULL, digest TEXT NOT NULL,
+        correction TEXT, comment TEXT, PRIMARY KEY (decision, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX feedback_by_time ON feedback (at_us);
+    CREATE TABLE feedback_once (
+        key TEXT NOT NULL, once TEXT NOT NULL, at_us INTEGER NOT NULL, decision TEXT NOT NULL, digest TEXT NOT NULL,
+        has_texts INTEGER NOT NULL, PRIMARY KEY (key, once)
+    ) WITHOUT ROWID;
+    CREATE INDEX feedback_once_by_time ON feedback_once (at_us);
+    CREATE TABLE prompts (decision TEXT PRIMARY KEY, at_us INTEGER NOT NULL, prompt TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX prompts_by_time ON prompts (at_us);
 "];
 
 /// The newest schema.
@@ -63,6 +78,11 @@ impl Store {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// Returns the connection.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// Writes records, their attempts and what they add to the spending, all or nothing. A request that is there already
@@ -144,7 +164,7 @@ fn schema_of(connection: &Connection) -> Result<u32, SqliteFault> {
 }
 
 fn insert_record(transaction: &Transaction<'_>, record: &RequestRecord) -> Result<bool, rusqlite::Error> {
-    let sql = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+    let sql = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         ON CONFLICT (request) DO NOTHING";
     let (usage, times) = (&record.usage, &record.times);
     let inserted = transaction.prepare_cached(sql)?.execute(params![
@@ -181,6 +201,7 @@ fn insert_record(transaction: &Transaction<'_>, record: &RequestRecord) -> Resul
         nanos(times.total),
         record.end.name(),
         record.end.code(),
+        record.propensity.value(),
     ])?;
     Ok(inserted == 1)
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::{
         Attempt, AttemptOutcome, CacheOutcome, DecisionId, Endpoint, KeyId, Leg, ModelName, NanoUsd, Outcome, Plan,
-        PolicyName, Reason, RequestId, ScoresUnavailable, StageTimes, TenantId, Tokens, Usage,
+        PolicyName, Probability, Reason, RequestId, ScoresUnavailable, StageTimes, TenantId, Tokens, Usage,
     },
     runtime::TestClock,
 };
@@ -22,6 +22,8 @@ fn options(path: &Path) -> LedgerOptions {
         path: path.to_owned(),
         queue: 1024,
         retention: Duration::from_secs(86_400),
+        text_retention: Duration::from_secs(3_600),
+        most_prompts: 10,
         clock: Arc::new(TestClock::at(noon())),
         on_lost: Box::new(|_| {}),
     }
@@ -61,6 +63,7 @@ fn record(key: &str, at: Timestamp) -> RequestRecord {
         policy_version: 3,
         reason: Some(Reason::BestUtility),
         plan: Some(Plan::Single { leg: Leg { model: model.clone() }, fallbacks: Vec::new() }),
+        propensity: Probability::clamped(0.99),
         ask: None,
         unscored: Some(ScoresUnavailable::Late),
         cache: CacheOutcome::Miss,
@@ -235,7 +238,7 @@ fn a_ledger_of_a_newer_program_is_refused() {
 
     let refused = Ledger::open(options(&path)).err().unwrap();
 
-    assert!(matches!(refused, LedgerError::Newer { found: 99, known: 1 }), "{refused:?}");
+    assert!(matches!(refused, LedgerError::Newer { found: 99, known: 2 }), "{refused:?}");
 }
 
 #[test]
@@ -245,4 +248,48 @@ fn a_ledger_that_cannot_be_created_is_refused() {
     let refused = Ledger::open(options(folder.path())).err().unwrap();
 
     assert!(matches!(refused, LedgerError::Unwritable { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_ledger_of_an_older_program_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let written = record("k1", noon());
+    let ledger = Ledger::open(options(&path)).unwrap();
+    ledger.take(&written);
+    assert!(ledger.close(SOON));
+    let old = "DROP TABLE feedback; DROP TABLE feedback_once; DROP TABLE prompts; DROP INDEX records_by_decision;
+        ALTER TABLE records DROP COLUMN propensity; PRAGMA user_version = 1;";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
+
+    let reopened = Ledger::open(options(&path)).unwrap();
+
+    let expected = RequestRecord { propensity: Probability::ONE, ..written.clone() };
+    assert_eq!(reopened.reader().unwrap().record(written.request).unwrap(), Some(expected));
+}
+
+#[tokio::test]
+async fn a_grade_finds_the_record_that_was_queued_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut record = record("k1", noon());
+    record.at = record.decision.made_at();
+    let clock = TestClock::at(record.at);
+    let ledger =
+        Ledger::open(LedgerOptions { clock: Arc::new(clock), ..options(&folder.path().join("ledger")) }).unwrap();
+    let feedback = Feedback {
+        decision: record.decision,
+        tenant: record.tenant.clone(),
+        key: record.key.clone(),
+        score: Probability::clamped(0.5),
+        correction: None,
+        comment: None,
+        once: None,
+    };
+
+    ledger.take(&record);
+    let first = ledger.file(feedback.clone()).await.unwrap();
+    let again = ledger.file(feedback).await.unwrap();
+
+    assert_eq!(first.news.map(|news| *news.record), Some(record));
+    assert_eq!((again.at, again.news), (first.at, None));
 }

@@ -89,6 +89,26 @@ impl Default for AccountingDocument {
     }
 }
 
+/// Prompts and grades, kept for training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordingDocument {
+    /// Whether prompts are kept beside their records, and corrected answers and comments beside their grades.
+    pub enabled: bool,
+    /// How long they are kept; a prompt is of no use longer than its record is kept.
+    pub retention: Period,
+    /// Most prompts that are kept; beyond that the oldest go.
+    pub max_rows: u64,
+    /// Tenants of whom nothing is kept.
+    pub except: Vec<String>,
+}
+
+impl Default for RecordingDocument {
+    fn default() -> Self {
+        Self { enabled: false, retention: Period::seconds(30 * 86_400), max_rows: 100_000, except: Vec::new() }
+    }
+}
+
 /// Our own story and others' troubles: what mistral.rs and actix tell of themselves at every start is left out.
 const DEFAULT_LOG: &str = "info,mistralrs_core=error,mistralrs_quant=error,actix_server=warn";
 

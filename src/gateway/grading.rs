@@ -1,0 +1,44 @@
+//! Grades of answers: kept in the ledger, counted.
+
+use super::{Gateway, Refusal};
+use crate::{
+    accounting::FeedbackError,
+    domain::{Feedback, Filed},
+    error::Code,
+};
+
+impl Gateway {
+    /// Keeps a caller's grade of an answer; its texts only where the tenant's words are kept.
+    ///
+    /// # Errors
+    /// The tenant has no such decision on record, or the grade cannot be kept.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether the grade is kept; sending it again is safe.
+    pub async fn grade(&self, feedback: Feedback) -> Result<Filed, Refusal> {
+        let Some(ledger) = &self.parts.ledger else {
+            let message = "This gateway keeps no records that feedback could be about; its accounting is off.";
+            return Err(refusal(Code::Unsupported, message.to_owned()));
+        };
+        let keeps_texts = self.parts.settings.recording.keeps(&feedback.tenant);
+        let feedback = if keeps_texts { feedback } else { feedback.without_texts() };
+        let filed = ledger.file(feedback).await.map_err(refused)?;
+        if let Some(news) = &filed.news {
+            self.parts.telemetry.graded(news);
+        }
+        Ok(filed)
+    }
+}
+
+fn refused(error: FeedbackError) -> Refusal {
+    if let FeedbackError::Ledger(cause) = &error {
+        tracing::error!(error = cause as &dyn std::error::Error, "a grade could not be written");
+        return refusal(Code::Internal, "The grade could not be kept; the gateway's log has the cause.".to_owned());
+    }
+    let param = matches!(error, FeedbackError::Unknown(_) | FeedbackError::Expired { .. }).then_some("decision_id");
+    Refusal { param: param.map(str::to_owned), ..refusal(error.code(), error.to_string()) }
+}
+
+fn refusal(code: Code, message: String) -> Refusal {
+    Refusal { code, message, param: None, retry_after: None, passage: None }
+}
