@@ -7,6 +7,7 @@ use super::{
         markdown::{LEGEND, tables},
     },
     examples::Examples,
+    presence::PAIRS,
 };
 use crate::scoring::Artifact;
 
@@ -17,23 +18,27 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
     let sources: String =
         examples.sources.iter().map(|(set, licence, count)| format!("| {set} | {count} | {licence} |\n")).collect();
     let closed: Vec<&str> = sets.iter().filter(|set| !set.is_open()).map(|set| set.meta.name.as_str()).collect();
+    let domains = artifact.profiles.latent.iter().filter(|name| name.contains('/')).count();
     format!(
         "# {name}\n\n\
         A static router model: one forward pass gives an embedding ({embedding} numbers), a latent ({latent}: {domains} soft \
-        domains and an ease) and the expected length of the answer. Licence {licence}. It knows {profiles} models.\n\n\
+        domains and {traits} traits) and the expected length of the answer. Licence {licence}. It knows {profiles} models.\n\n\
         ## Data\n\n| set | training prompts | licence |\n|---|---|---|\n{sources}\n\
         Not trained on for want of an open licence: {closed}. Contaminated records and records without prompt text are left \
-        out. A prompt whose first line any set holds back for validation is held back in all sets; sets without validation \
+        out. A question that any set holds back for validation is held back in all sets; sets without validation \
         records lend every tenth prompt. `seen.bin` has the hashes of the training prompts' first lines, and \
         `pointsman evaluate` leaves those prompts out.\n\n\
         ## Method\n\n\
         - Tokenizer: WordPiece, {vocabulary} pieces, lower case, each digit and mark alone. Prompts above {max_tokens} tokens \
         are cut to head and tail (first in bytes: 1,536 on each side).\n\
-        - Token vectors: TF-IDF, truncated SVD (randomised), singular values to the power 0.5; mean weighted by smooth inverse \
-        frequency; length 1. Beside it the shares of digits, marks, operators, brackets, word pieces, single letters, other \
+        - Token vectors: inverse document frequencies, truncated SVD (randomised), singular values to the power 0.5; summed over \
+        the distinct tokens, weighted by smooth inverse frequency; length 1. Beside it the shares of digits, marks, operators, brackets, word pieces, single letters, other \
         scripts and unknown words, and the logarithm of the number of tokens.\n\
-        - Soft domains: multinomial logistic regression on the sets' categories. Ease: ridge regression on how much easier a \
-        prompt was than its domain and its models suggest.\n\
+        - Words: one column per token and per bucket of {pairs} for pairs of neighbouring tokens, 0 or 1 however often, by \
+        inverse document frequency; length 1. No word gains by being repeated.\n\
+        - Soft domains: multinomial logistic regression on words and dense inputs, for the sets' categories. Traits: ridge \
+        regressions on the same, for how much easier a prompt was than its domain and its models suggest (in all sets and within \
+        each large one), and for the difference of the two scores in sets of two models.\n\
         - Profiles: logistic regression of each model's scores on the latent, held to the mean over all models as strongly as \
         20 graded prompts a domain; the latents come from heads fitted without the prompt (five folds), which is what keeps \
         the probabilities calibrated. No further calibration is applied.\n\
@@ -56,7 +61,9 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         name = document.name,
         embedding = document.outputs.embedding,
         latent = document.outputs.latent,
-        domains = document.outputs.latent.saturating_sub(1),
+        domains = domains,
+        traits = document.outputs.latent.saturating_sub(domains),
+        pairs = PAIRS,
         licence = document.licence,
         profiles = artifact.profiles.profiles.len(),
         closed = if closed.is_empty() { "none".to_owned() } else { closed.join(", ") },

@@ -1,9 +1,9 @@
 //! The static encoder: a vector for each token, from latent semantic analysis of the prompts, and what single tokens say of a
 //! prompt's form.
 //!
-//! Inverse document frequencies and a truncated SVD (randomised: Halko, Martinsson and Tropp, 0909.4061, algorithms 4.3 and 4.4) give token
-//! vectors; smooth inverse frequency (Arora, Liang and Ma, ICLR 2017) gives their weights in the sum over a prompt's distinct
-//! tokens.
+//! Inverse document frequencies and a truncated SVD (randomised: Halko, Martinsson and Tropp, 0909.4061, algorithms 4.3 and
+//! 4.4) give token vectors; smooth inverse frequency (Arora, Liang and Ma, ICLR 2017) gives their weights in the sum over a
+//! prompt's distinct tokens.
 #![expect(clippy::indexing_slicing, reason = "numeric kernels: token ids are below the vocabulary's size")]
 
 use rand::{Rng, SeedableRng};

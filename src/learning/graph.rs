@@ -186,3 +186,58 @@ fn pooled(graph: &mut Builder, table: &str, (indices, weights): (&str, &str), ou
     graph.node("MatMul", &[&row, &rows], &sum);
     graph.node("Squeeze", &[&sum, "axis_1"], out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        learning::{
+            encoder::{EMBEDDING, FORMS, INPUTS},
+            heads::softmax,
+            presence::{DENSE_SPREAD, Presence},
+            wide::Wide,
+        },
+        scoring::{
+            Session,
+            session_rten::{RtenGraph, RtenSession},
+        },
+    };
+
+    const TOKENS: usize = 6;
+
+    /// Numbers between -0.5 and 0.5 without a pattern.
+    fn numbers(rows: usize, columns: usize) -> Matrix {
+        let number = |index: usize| (index * 7_919 % 1_009) as f32 / 1_009.0 - 0.5;
+        Matrix { rows, columns, data: (0..rows * columns).map(number).collect() }
+    }
+
+    #[test]
+    fn the_graph_says_of_a_prompt_what_training_says() {
+        let prompts = [vec![3, 1, 3, 2], vec![5], vec![4, 4, 4, 1, 2, 3, 4, 4]];
+        let encoder = Encoder { table: numbers(TOKENS, EMBEDDING), forms: numbers(TOKENS, FORMS.len()) };
+        let presence = Presence::train(TOKENS, &prompts);
+        let dense = encoder.encode_all(&prompts);
+        let rows = presence.rows(&prompts, &dense);
+        let wide = Wide { weights: numbers(presence.columns() + INPUTS, 3), bias: vec![0.1, -0.2, 0.3] };
+        let (words, scores) = wide.split(presence.columns(), DENSE_SPREAD);
+        let about = Matrix { rows: 2, columns: 1, data: vec![0.0, 1.0] };
+        let length = Linear { weights: Matrix::zeros(2, INPUTS + 2), bias: vec![1.0, 2.0] };
+        let words = Some(presence.table(&words));
+        let heads = Heads { scores, words, traits: vec!["ease".to_owned()], about, length };
+        let mut session = RtenSession::new(RtenGraph::load(write("tiny-v1", &encoder, &heads)).unwrap());
+
+        for (index, ids) in prompts.iter().enumerate() {
+            let outputs = session.run(ids).unwrap();
+
+            let scores = wide.apply(rows.row(index));
+            let domains = softmax(scores[..2].to_vec());
+            let expected = [domains[0], domains[1], domains[1] * scores[2]];
+            for (found, expected) in outputs.latent.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-4, "{:?} {expected:?}", outputs.latent);
+            }
+            for (found, expected) in outputs.embedding.iter().zip(dense.row(index)) {
+                assert!((found - expected).abs() < 1e-5);
+            }
+        }
+    }
+}

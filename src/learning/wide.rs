@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn ridge_finds_what_a_word_and_a_dense_entry_add() {
         let (rows, select) = scene();
-        let target = |index: usize| if index % 2 == 0 { 1.0 } else { -1.0 } + 3.0 * index as f64 / 100.0;
+        let target = |index: usize| if index.is_multiple_of(2) { 1.0 } else { -1.0 } + 3.0 * index as f64 / 100.0;
         let targets: Targets = ((0..200).map(target).collect(), vec![1.0; 200]);
 
         let fit = ridge(&rows, &select, &targets, 1e-6);
