@@ -9,7 +9,8 @@
 //! estimate   facts, request, scores, measured latency -> Estimate    once per candidate, by the gateway
 //! calibration  recent asks -> numbers of the strategy, for instance what a budget makes of the price of quality
 //! gates      hard constraints of policy and request   -> who may be chosen, and why the others may not
-//! strategy   fixed | weighted | quality_cost | named  -> the order of those who may
+//! rules      what is known of the request             -> which strategy decides, and among whom
+//! strategy   one of them                              -> the order of those who may
 //! outcome    order                                    -> Decision: the first is the leg, the next ones its fallbacks
 //! explain    Decision, Ask                            -> JSON for machines, a table for people
 //! ```

@@ -20,17 +20,39 @@ fn blocks(language: &str) -> Vec<String> {
 
 #[test]
 fn configuration_in_the_readme_has_no_faults() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pointsman.yaml");
-    let yaml = blocks("yaml");
+    let configurations: Vec<String> = blocks("yaml").into_iter().filter(|block| !is_policy(block)).collect();
 
-    assert!(!yaml.is_empty());
-    for block in yaml {
-        std::fs::write(&file, format!("schema_version: 1\n{block}")).unwrap();
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["check", "--config"]).arg(&file).output().unwrap();
-        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stdout));
+    assert!(!configurations.is_empty());
+    for block in configurations {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pointsman.yaml"), format!("schema_version: 1\n{block}")).unwrap();
+        assert_no_fault(folder.path(), &block);
     }
+}
+
+#[test]
+fn policies_in_the_readme_have_no_faults() {
+    let policies: Vec<String> = blocks("yaml").into_iter().filter(|block| is_policy(block)).collect();
+
+    assert!(!policies.is_empty());
+    for block in policies {
+        let folder = tempfile::tempdir().unwrap();
+        let config = "models: [{ name: any, simulated: {} }]\npolicies: policies\n";
+        std::fs::write(folder.path().join("pointsman.yaml"), config).unwrap();
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        std::fs::write(folder.path().join("policies/default.yaml"), &block).unwrap();
+        assert_no_fault(folder.path(), &block);
+    }
+}
+
+fn is_policy(block: &str) -> bool {
+    block.lines().any(|line| line == "strategy:")
+}
+
+fn assert_no_fault(folder: &Path, block: &str) {
+    let mut check = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let output = check.args(["check", "--config"]).arg(folder.join("pointsman.yaml")).output().unwrap();
+    assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

@@ -122,3 +122,54 @@ async fn a_rule_that_does_not_compile_is_refused_with_its_place() {
     let text = refused.text().await;
     assert!(text.contains("rules[0].when.regex") && text.contains("unclosed group"), "{text}");
 }
+
+/// Prompts of several kinds, none twice.
+fn prompts(count: usize) -> impl Iterator<Item = String> {
+    let kinds =
+        ["What is the capital of", "Prove by induction that a sum grows with", "Write a function that sorts", "Why is"];
+    (0..count)
+        .zip(kinds.into_iter().cycle())
+        .map(|(number, kind)| format!("{kind} {number} {}?", "word ".repeat(number % 9)))
+}
+
+fn expected_cost(explanation: &Value) -> f64 {
+    let rows = explanation["candidates"].as_array().unwrap();
+    rows.iter().find(|row| row["leg"] == 0).unwrap()["cost_usd"].as_f64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recent_traffic_finds_the_weight_that_meets_the_budget() {
+    let upstream = Upstream::start().await;
+    let policy = |dollars: f64| {
+        json!({"strategy": {"quality_cost": {"budget": dollars, "latency": 0.0}}, "outside": "ignore"}).to_string()
+    };
+    let setup = Setup::new(&upstream)
+        .set("/router", json!({"enabled": true, "engine": "rten", "deadline": "5s"}))
+        .set("/models/0/profile", "llama-3.1-8b-instruct")
+        .set("/models/1/profile", "gpt-4o-2024-08-06");
+    let server = Server::start(setup.policy("default", policy(1.0))).await;
+    let means = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
+    let mut dear = Vec::new();
+    for prompt in prompts(8) {
+        dear.push(expected_cost(&explained(&server, &ask(&prompt)).await));
+    }
+    let budget = means(&dear) * 0.55;
+    let request = server.admin("PUT", "/admin/v1/policies/default").header("content-type", "application/yaml");
+    request.header("if-match", "\"1\"").bytes(policy(budget)).send().await.with_status(200).await;
+
+    assert_eq!(explained(&server, &ask("before")).await["calibrated"], json!({}));
+    for prompt in prompts(64) {
+        model(&server, &prompt).await;
+    }
+
+    let explanation = explained(&server, &ask("after")).await;
+    let found = explanation["calibrated"]["budget"]["value"].as_f64().unwrap();
+    assert!(found > 0.0, "{explanation}");
+    let mut costs = Vec::new();
+    for prompt in prompts(64) {
+        costs.push(expected_cost(&explained(&server, &ask(&prompt)).await));
+    }
+    // The weight was found from these prompts; what is drawn at the tie, and the last sixteen, may leave a tenth either way.
+    let mean = means(&costs);
+    assert!(mean <= budget * 1.1 && mean >= budget * 0.5, "{mean} {budget}");
+}
