@@ -46,6 +46,8 @@ pub use prompt::PromptView;
 pub use quota::Quota;
 pub use record::{CacheOutcome, Endpoint, Outcome, RequestRecord, StageTimes};
 pub use reply::{Event, EventStream, Reply, WholeReply};
-pub use scores::{Familiarity, Length, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, Topic};
+pub use scores::{
+    Familiarity, Length, ModelTraits, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, Topic,
+};
 pub use spending::Spending;
 pub use tokens::{Tokens, Usage};

@@ -6,6 +6,9 @@
 //! [`graph`] (written with [`builder`]) and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
 //! [`probes`] are what a new model is asked to learn what it can do.
 //!
+//! What an artifact knows of models is a [`cohort`]: [`abilities`], made honest by [`calibration`], with what a model that nobody
+//! graded starts from ([`newcomers`]) and where the data lie ([`surroundings`], by [`clusters`]). [`profiles`] adds a model to it.
+//!
 //! # Invariants
 //!
 //! - The same data and seed give the same bytes: chance comes from one seed, and sums run in a fixed order on any number of
@@ -15,7 +18,10 @@
 
 pub mod abilities;
 pub mod builder;
+pub mod calibration;
 pub mod card;
+pub mod clusters;
+pub mod cohort;
 pub mod data;
 pub mod encoder;
 pub mod evaluate;
@@ -27,10 +33,14 @@ pub mod lengths;
 pub mod matrix;
 pub mod minilm;
 pub mod names;
+pub mod newcomers;
 pub mod presence;
 pub mod probes;
+pub mod profiles;
 pub mod progress;
 pub mod redteam;
+pub mod surroundings;
+pub mod topics;
 pub mod train;
 pub mod traits;
 pub mod vocabulary;

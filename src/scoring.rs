@@ -7,7 +7,7 @@
 //! # From text to scores
 //!
 //! [`text`] cuts long prompts (head and tail, before tokenising), [`tokens`] turns them into ids, a [`Session`] runs the graph
-//! and [`router`] turns its outputs and the artifact's profiles into [`Scores`]. A prompt costs well under half a millisecond,
+//! and [`router`] turns its outputs, the artifact's [`profiles`] and [`familiarity`] into [`Scores`]. A prompt costs well under half a millisecond,
 //! so scoring runs where it is asked for, on one of a few sessions; there is no queue and nothing to hand over.
 //!
 //! Models that an artifact does not know join by an [`overlay`] of profiles that were fitted here.
@@ -22,6 +22,7 @@
 
 pub mod artifact;
 pub mod constant;
+pub mod familiarity;
 pub mod folder;
 pub mod load;
 pub mod onnx;

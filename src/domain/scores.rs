@@ -46,6 +46,43 @@ pub struct Quality {
     pub verbosity: f64,
 }
 
+/// What hints at the quality of a model that nobody has graded. What is not known counts as average.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ModelTraits {
+    /// US dollars per million tokens of answer; `None` also for models that cost nothing here, such as local ones.
+    pub output_dollars: Option<f64>,
+    /// Parameters in billions.
+    pub parameters_b: Option<f64>,
+    /// Tokens of the context window.
+    pub context_window: Option<f64>,
+}
+
+impl ModelTraits {
+    /// Returns what the configuration says of a model.
+    pub fn of(model: &ModelFacts) -> Self {
+        Self {
+            output_dollars: Some(model.prices.output.dollars()).filter(|dollars| *dollars > 0.0),
+            parameters_b: model.parameters_b,
+            context_window: Some(model.context_window.0 as f64),
+        }
+    }
+
+    /// Returns `ln(1 + US dollars per million tokens of answer)`.
+    pub fn price(&self) -> Option<f64> {
+        self.output_dollars.map(|dollars| dollars.max(0.0).ln_1p())
+    }
+
+    /// Returns `ln(billions of parameters)`.
+    pub fn size(&self) -> Option<f64> {
+        self.parameters_b.filter(|size| *size > 0.0).map(f64::ln)
+    }
+
+    /// Returns `ln(context window in thousand tokens)`.
+    pub fn context(&self) -> Option<f64> {
+        self.context_window.map(|tokens| (tokens / 1_000.0).max(1.0).ln())
+    }
+}
+
 /// What a model without a profile is taken to reach, from what its provider tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prior {
@@ -70,14 +107,16 @@ pub struct Prior {
 impl Prior {
     /// Returns the expected quality of a model.
     pub fn quality(&self, model: &ModelFacts) -> Probability {
+        self.quality_of(&ModelTraits::of(model))
+    }
+
+    /// Returns the expected quality of a model of which this is known.
+    pub fn quality_of(&self, model: &ModelTraits) -> Probability {
         let above = |weight: f64, value: Option<f64>, center: f64| value.map_or(0.0, |value| weight * (value - center));
-        let price = (1.0 + model.prices.output.dollars()).ln();
-        let context = (model.context_window.0 as f64 / 1_000.0).max(1.0).ln();
-        let size = model.parameters_b.filter(|size| *size > 0.0).map(f64::ln);
         let logit = self.logit
-            + above(self.price, Some(price), self.price_center)
-            + above(self.size, size, self.size_center)
-            + above(self.context, Some(context), self.context_center);
+            + above(self.price, model.price(), self.price_center)
+            + above(self.size, model.size(), self.size_center)
+            + above(self.context, model.context(), self.context_center);
         Probability::clamped(1.0 / (1.0 + (-logit).exp()))
     }
 

@@ -20,16 +20,32 @@ pub struct Outcome {
     pub score: f64,
 }
 
-/// A model's fitted vector and bias.
-#[derive(Clone, Debug, PartialEq)]
+/// A model's fitted vector and bias, with the variances of their posterior.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ability {
     /// Weights on the latent.
     pub vector: Vec<f64>,
     /// Log-odds at a zero latent.
     pub bias: f64,
+    /// By weight, the others being known: of a soft domain, that of its rate. (The variance with the others unknown would count
+    /// the uncertainty of the bias once in each domain.)
+    pub variance: Vec<f64>,
+    /// Of the bias.
+    pub bias_variance: f64,
 }
 
 impl Ability {
+    /// Returns the ability that nothing is uncertain about.
+    pub fn exactly(vector: Vec<f64>, bias: f64) -> Self {
+        Self { variance: vec![0.0; vector.len()], vector, bias, bias_variance: 0.0 }
+    }
+
+    /// Returns the variance of the log-odds on a latent, its weights taken for independent.
+    pub fn variance_of(&self, latent: &[f32]) -> f64 {
+        let weights = latent.iter().zip(&self.variance).map(|(value, variance)| f64::from(*value).powi(2) * variance);
+        weights.sum::<f64>() + self.bias_variance
+    }
+
     /// Returns the log-odds on a latent.
     pub fn logit(&self, latent: &[f32]) -> f64 {
         self.bias + latent.iter().zip(&self.vector).map(|(value, weight)| f64::from(*value) * weight).sum::<f64>()
@@ -45,40 +61,22 @@ pub struct Precision {
     pub own: Vec<f64>,
 }
 
-/// The fit of all models.
-#[derive(Clone, Debug)]
-pub struct Abilities {
-    /// What a model without outcomes gets.
-    pub mean: Ability,
-    /// By model.
-    pub models: Vec<Ability>,
-}
-
-/// Precision of a model's bias to the mean bias; weak, a few prompts move it.
-const BIAS_PRECISION: f64 = 0.5;
+/// Precision of a model's bias to the bias it starts with; weak, a few prompts move it.
+pub const BIAS_PRECISION: f64 = 0.5;
 const NEWTON_STEPS: usize = 6;
 
-/// Fits all models.
-pub fn fit(latents: &Matrix, outcomes: &[Vec<Outcome>], precision: &Precision) -> Abilities {
+/// Fits each model's own vector, held to what all share.
+pub fn fit(latents: &Matrix, outcomes: &[Vec<Outcome>], precision: &Precision) -> Vec<Ability> {
     let (vector, biases) = fit_common(latents, outcomes, &precision.common);
-    let models: Vec<Ability> = outcomes
-        .par_iter()
-        .zip(&biases)
-        .map(|(outcomes, bias)| {
-            let prior = Ability { vector: vector.clone(), bias: *bias };
-            fit_one(latents, outcomes, &prior, &precision.own)
-        })
-        .collect();
-    let graded = models.len().max(1) as f64;
-    let mut mean = Ability { vector: vec![0.0; latents.columns], bias: 0.0 };
-    for model in &models {
-        mean.bias += model.bias / graded;
-        mean.vector.iter_mut().zip(&model.vector).for_each(|(sum, weight)| *sum += weight / graded);
-    }
-    Abilities { mean, models }
+    let models = outcomes.par_iter().zip(&biases);
+    let fit = |(outcomes, bias): (&Vec<Outcome>, &f64)| {
+        fit_one(latents, outcomes, &Ability::exactly(vector.clone(), *bias), &precision.own)
+    };
+    models.map(fit).collect()
 }
 
-fn fit_common(latents: &Matrix, outcomes: &[Vec<Outcome>], precision: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// Fits what all models share: one vector, and how able each model is with it.
+pub fn fit_common(latents: &Matrix, outcomes: &[Vec<Outcome>], precision: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut vector = vec![0.0; latents.columns];
     let mut biases = vec![0.0; outcomes.len()];
     for _ in 0..2 * NEWTON_STEPS {
@@ -123,25 +121,39 @@ fn fit_bias(mut bias: f64, outcomes: &[Outcome], eases: &[f64]) -> f64 {
 
 /// Fits one model from its outcomes, starting from and held to `prior`: also how a new model joins.
 pub fn fit_one(latents: &Matrix, outcomes: &[Outcome], prior: &Ability, precision: &[f64]) -> Ability {
-    let width = latents.columns;
-    let mut weights: Vec<f64> = prior.vector.iter().copied().chain([prior.bias]).collect();
-    let start = weights.clone();
-    let mut row = vec![1.0_f32; width + 1];
+    let start: Vec<f64> = prior.vector.iter().copied().chain([prior.bias]).collect();
+    let mut weights = start.clone();
     for _ in 0..NEWTON_STEPS {
-        let plain: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
-        let mut system = Normal::new(width + 1);
-        for outcome in outcomes {
-            row[..width].copy_from_slice(latents.row(outcome.prompt));
-            let p = sigmoid(f64::from(dot(&row, &plain)));
-            system.add(&row, p * (1.0 - p), outcome.score - p);
-        }
-        for (index, precision) in precision.iter().chain([&BIAS_PRECISION]).enumerate() {
-            system.add_diagonal(index, *precision, -precision * (weights[index] - start[index]));
-        }
+        let system = newton_system(latents, outcomes, (&weights, &start), precision);
         weights.iter_mut().zip(system.solve()).for_each(|(weight, step)| *weight += step);
     }
+    let precisions = newton_system(latents, outcomes, (&weights, &start), precision).diagonal();
+    let mut variance: Vec<f64> = precisions.into_iter().map(f64::recip).collect();
+    let bias_variance = variance.pop().unwrap_or_default();
     let bias = weights.pop().unwrap_or(prior.bias);
-    Ability { vector: weights, bias }
+    Ability { vector: weights, bias, variance, bias_variance }
+}
+
+/// The system whose solution is the next step from `weights`; its left side is the precision of the posterior there.
+fn newton_system(
+    latents: &Matrix,
+    outcomes: &[Outcome],
+    (weights, start): (&[f64], &[f64]),
+    precision: &[f64],
+) -> Normal {
+    let width = latents.columns;
+    let plain: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+    let mut row = vec![1.0_f32; width + 1];
+    let mut system = Normal::new(width + 1);
+    for outcome in outcomes {
+        row[..width].copy_from_slice(latents.row(outcome.prompt));
+        let p = sigmoid(f64::from(dot(&row, &plain)));
+        system.add(&row, p * (1.0 - p), outcome.score - p);
+    }
+    for (index, precision) in precision.iter().chain([&BIAS_PRECISION]).enumerate() {
+        system.add_diagonal(index, *precision, -precision * (weights[index] - start[index]));
+    }
+    system
 }
 
 #[cfg(test)]
@@ -168,8 +180,19 @@ mod tests {
 
         let fit = fit(&latents, &outcomes, &precision());
 
-        assert!((sigmoid(fit.models[1].logit(&[1.0, 0.0])) - 0.7).abs() < 0.05);
-        assert!((sigmoid(fit.models[2].logit(&[0.0, 1.0])) - 0.8).abs() < 0.08);
+        assert!((sigmoid(fit[1].logit(&[1.0, 0.0])) - 0.7).abs() < 0.05);
+        assert!((sigmoid(fit[2].logit(&[0.0, 1.0])) - 0.8).abs() < 0.08);
+    }
+
+    #[test]
+    fn what_was_graded_little_is_uncertain() {
+        let (latents, mut outcomes) = scene();
+        outcomes[0].retain(|outcome| outcome.prompt < 105);
+
+        let fit = fit(&latents, &outcomes, &precision());
+
+        let (graded, ungraded) = (fit[0].variance_of(&[1.0, 0.0]), fit[0].variance_of(&[0.0, 1.0]));
+        assert!(ungraded > graded && fit[0].variance_of(&[0.0, 1.0]) < 1.0, "{graded} {ungraded}");
     }
 
     #[test]
@@ -180,7 +203,7 @@ mod tests {
 
         let fit = fit(&latents, &outcomes, &precision());
 
-        let (easy, hard) = (fit.models[0].logit(&[1.0, 0.0]), fit.models[0].logit(&[0.0, 1.0]));
+        let (easy, hard) = (fit[0].logit(&[1.0, 0.0]), fit[0].logit(&[0.0, 1.0]));
         assert!(easy - hard > 1.0, "{easy} {hard}");
     }
 }

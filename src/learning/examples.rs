@@ -7,6 +7,7 @@ use super::{
     data::{HeldBack, Set},
     lengths::Answer,
 };
+use crate::domain::ModelTraits;
 
 /// Domains of fewer prompts than this are joined with the rest of their set.
 const SMALLEST_DOMAIN: usize = 40;
@@ -22,6 +23,8 @@ pub struct Examples {
     pub domains: Vec<String>,
     /// Public names of the models, sorted.
     pub models: Vec<String>,
+    /// What is known of each model besides its grades.
+    pub traits: Vec<ModelTraits>,
     /// Graded answers by model.
     pub outcomes: Vec<Vec<Outcome>>,
     /// Lengths of answers.
@@ -43,14 +46,27 @@ impl Examples {
         models.sort();
         models.dedup();
         let outcomes = vec![Vec::new(); models.len()];
-        let mut examples = Self { models, outcomes, ..Self::default() };
+        let traits = vec![ModelTraits::default(); models.len()];
+        let mut examples = Self { models, traits, outcomes, ..Self::default() };
         for set in open {
+            examples.take_models(set);
             examples.take(set, held_back);
         }
         examples.seen = examples.prompts.iter().map(|prompt| held_back.key(prompt)).collect();
         examples.seen.sort_unstable();
         examples.seen.dedup();
         examples
+    }
+
+    /// Sources differ in what they know of a model; the first that knows something is believed.
+    fn take_models(&mut self, set: &Set) {
+        for meta in &set.meta.models {
+            let index = self.model(&meta.name());
+            if let Some(known) = self.traits.get_mut(index) {
+                known.output_dollars = known.output_dollars.or(meta.out_price);
+                known.parameters_b = known.parameters_b.or(meta.params_b);
+            }
+        }
     }
 
     fn take(&mut self, set: &Set, held_back: &HeldBack) {

@@ -7,11 +7,10 @@ use std::{
 
 use super::{
     LearningError,
-    abilities::Abilities,
     encoder::{EMBEDDING, Encoder},
     examples::Examples,
     graph::{self, Heads},
-    train::{TrainSettings, as_profile},
+    train::TrainSettings,
     vocabulary::Vocabulary,
 };
 use crate::scoring::{
@@ -20,7 +19,7 @@ use crate::scoring::{
         GOLDEN_JSONL, GoldenLine, MODEL_ONNX, OutputWidths, PROFILES_JSON, ROUTER_YAML, RouterDocument, SCHEMA_VERSION,
         SEEN_BIN, TOKENIZER_JSON, sha256,
     },
-    profiles::{Profile, Profiles},
+    profiles::Profiles,
     session::{ATTENTION_MASK, INPUT_IDS},
     session_rten::{RtenGraph, RtenSession},
     text::MAX_TOKENS,
@@ -40,9 +39,7 @@ pub struct Trained<'a> {
     /// Heads.
     pub heads: Heads,
     /// What models can do.
-    pub fitted: Abilities,
-    /// By model.
-    pub verbosity: Vec<f64>,
+    pub profiles: Profiles,
 }
 
 /// Engines agree on f32 graphs to about 2e-7 of each sum; sums here have up to 512 terms.
@@ -72,7 +69,7 @@ pub fn write(trained: &Trained<'_>, out: &Path) -> Result<(), LearningError> {
     let name = out.file_name().map_or_else(|| "router".to_owned(), |name| name.to_string_lossy().into_owned());
     let onnx = graph::write(&name, &trained.encoder, &trained.heads);
     let golden = golden(trained, &onnx)?;
-    let profiles = serde_json::to_vec_pretty(&profiles(trained)).map_err(|error| unwritable(out, error.into()))?;
+    let profiles = serde_json::to_vec(&trained.profiles).map_err(|error| unwritable(out, error.into()))?;
     let seen = trained.examples.seen.iter().flat_map(|hash| hash.to_le_bytes()).collect();
     let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
         (MODEL_ONNX, onnx),
@@ -103,19 +100,6 @@ fn document(trained: &Trained<'_>, name: String, files: &BTreeMap<&str, Vec<u8>>
         tolerance: TOLERANCE,
         sha256: files.iter().map(|(file, bytes)| ((*file).to_owned(), sha256(bytes))).collect(),
     }
-}
-
-fn profiles(trained: &Trained<'_>) -> Profiles {
-    let examples = trained.examples;
-    let graded = examples.outcomes.iter().zip(&trained.fitted.models).zip(&trained.verbosity);
-    let profiles = examples.models.iter().zip(graded).filter(|(_, ((outcomes, _), _))| !outcomes.is_empty());
-    let profiles = profiles.map(|(name, ((outcomes, ability), verbosity))| {
-        let (vector, bias) = as_profile(ability);
-        let verbosity = (verbosity * 1e4).round() / 1e4;
-        Profile { name: name.as_str().into(), prompts: outcomes.len(), verbosity, bias, vector }
-    });
-    let latent = examples.domains.iter().chain(&trained.heads.traits).cloned().collect();
-    Profiles { latent, mean: as_profile(&trained.fitted.mean).0, profiles: profiles.collect() }
 }
 
 /// Runs the golden prompts on RTen, which is always there.

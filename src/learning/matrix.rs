@@ -133,6 +133,17 @@ impl Normal {
 
     /// Returns the solution by Cholesky's method; directions without any weight get 0.
     pub fn solve(mut self) -> Vec<f64> {
+        self.factor();
+        self.substitute()
+    }
+
+    /// Returns the diagonal of the left side.
+    pub fn diagonal(&self) -> Vec<f64> {
+        (0..self.size).map(|index| self.a[index * self.size + index]).collect()
+    }
+
+    /// Replaces the lower half by its Cholesky factor.
+    fn factor(&mut self) {
         let n = self.size;
         for j in 0..n {
             for i in j..n {
@@ -146,7 +157,6 @@ impl Normal {
                 };
             }
         }
-        self.substitute()
     }
 
     fn substitute(mut self) -> Vec<f64> {

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::{
     LearningError,
-    abilities::{self, Abilities, Ability, Precision},
+    cohort::Cohort,
     data::{HeldBack, Set},
-    encoder::{Encoder, stage_rng},
+    encoder::{EMBEDDING, Encoder, stage_rng},
     examples::Examples,
     export::{self, Trained},
     graph::Heads,
@@ -25,7 +25,7 @@ use super::{
     vocabulary::train_vocabulary,
     wide::{self, Rows, SoftmaxSettings, Wide, softmax_regression},
 };
-use crate::scoring::{artifact::question_hash, tokens::Tokens};
+use crate::scoring::{artifact::question_hash, profiles::Profiles, tokens::Tokens};
 
 /// How to train.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +47,6 @@ impl TrainSettings {
 
 /// The latents that profiles are fitted on come from heads that did not see the prompt, or profiles would trust them too much.
 const FOLDS: usize = 5;
-/// Precision of a domain's common difficulty and of a model's own deviation from it.
-const DOMAIN_PRECISION: (f64, f64) = (0.5, 4.0);
-/// The same for the loading on a trait.
-const TRAIT_PRECISION: (f64, f64) = (1.0, 8.0);
 
 /// Trains an artifact and writes it to `out`, all of it or nothing.
 ///
@@ -74,9 +70,9 @@ pub fn train(sets: &[Set], out: &Path, settings: TrainSettings, progress: &dyn P
     progress.step();
     let presence = Presence::train(vocabulary.tokens.len(), &ids);
     let inputs = Inputs { dense: encoder.encode_all(&ids), presence: Some(&presence), ids: &ids };
-    let (heads, fitted, verbosity) = fit_heads(&examples, &inputs, settings, progress);
+    let (heads, profiles) = fit_heads(&examples, &inputs, settings, progress);
     progress.begin("writing", 1);
-    let trained = Trained { settings, examples: &examples, vocabulary, encoder, heads, fitted, verbosity };
+    let trained = Trained { settings, examples: &examples, vocabulary, encoder, heads, profiles };
     export::write(&trained, out)?;
     progress.step();
     Ok(())
@@ -87,7 +83,7 @@ fn fit_heads(
     inputs: &Inputs<'_>,
     settings: TrainSettings,
     progress: &dyn Progress,
-) -> (Heads, Abilities, Vec<f64>) {
+) -> (Heads, Profiles) {
     let scaling = Scaling::of(&inputs.dense);
     let rows = inputs.rows(&scaling);
     let traits = traits(examples);
@@ -102,13 +98,22 @@ fn fit_heads(
         })
         .collect();
     let latents = held_out_latents(examples, &rows, &fits, &about);
-    progress.begin("profiles", 1);
-    let fitted = abilities::fit(&latents, &examples.outcomes, &precision(about.rows, about.columns));
-    progress.step();
     progress.begin("lengths", 1);
     let joined = joined(&inputs.dense, &latents, examples.domains.len());
     let lengths =
         lengths::fit(&joined, &examples.answers, &examples.labels, examples.domains.len(), examples.models.len());
+    progress.step();
+    progress.begin("profiles", 1);
+    let names: Vec<String> = examples.domains.iter().chain(traits.iter().map(|one| &one.name)).cloned().collect();
+    let cohort = Cohort {
+        examples,
+        names: &names,
+        latents: &latents,
+        embeddings: &left_columns(&inputs.dense, EMBEDDING),
+        verbosity: &lengths.verbosity,
+        seed: settings.seed,
+    };
+    let profiles = cohort.fit();
     progress.step();
     let whole = &fits[FOLDS];
     let (words, dense) = whole.domains.beside(&whole.traits).split(inputs.words(), DENSE_SPREAD);
@@ -119,7 +124,7 @@ fn fit_heads(
         about,
         length: lengths.head,
     };
-    (heads, fitted, lengths.verbosity)
+    (heads, profiles)
 }
 
 /// What the encoder gives.
@@ -191,11 +196,6 @@ fn held_out_latents(examples: &Examples, rows: &Rows, fits: &[Fit], about: &Matr
     Matrix { rows: rows.len(), columns: about.rows + about.columns, data }
 }
 
-fn precision(domains: usize, traits: usize) -> Precision {
-    let with = |domain: f64, of_trait: f64| [vec![domain; domains], vec![of_trait; traits]].concat();
-    Precision { common: with(DOMAIN_PRECISION.0, TRAIT_PRECISION.0), own: with(DOMAIN_PRECISION.1, TRAIT_PRECISION.1) }
-}
-
 /// Inputs and, behind them, the soft domains.
 fn joined(inputs: &Matrix, latents: &Matrix, domains: usize) -> Matrix {
     let mut rows = Matrix::zeros(inputs.rows, inputs.columns + domains);
@@ -207,9 +207,9 @@ fn joined(inputs: &Matrix, latents: &Matrix, domains: usize) -> Matrix {
     rows
 }
 
-/// Returns a model's ability in `profiles.json`'s numbers.
-pub fn as_profile(ability: &Ability) -> (Vec<f32>, f32) {
-    (ability.vector.iter().map(|weight| *weight as f32).collect(), ability.bias as f32)
+fn left_columns(rows: &Matrix, columns: usize) -> Matrix {
+    let data = rows.iter().flat_map(|row| row.iter().take(columns).copied()).collect();
+    Matrix { rows: rows.rows, columns, data }
 }
 
 #[cfg(test)]

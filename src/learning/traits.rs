@@ -91,7 +91,7 @@ fn eases(examples: &Examples) -> Targets {
         abilities::fit(&hard, &examples.outcomes, &Precision { common, own: vec![DOMAIN_PRECISION.1; domains] });
     let mut slopes = vec![0.0; prompts];
     let mut curvatures = vec![0.0; prompts];
-    for (ability, outcomes) in fitted.models.iter().zip(&examples.outcomes) {
+    for (ability, outcomes) in fitted.iter().zip(&examples.outcomes) {
         for Outcome { prompt, score } in outcomes {
             let p = sigmoid(ability.logit(hard.row(*prompt)));
             slopes[*prompt] += score - p;

@@ -338,9 +338,10 @@ fn parse_document(folder: &Folder, yaml: &[u8]) -> Result<RouterDocument, LoadEr
 
 fn parse_profiles(folder: &Folder, document: &RouterDocument, json: &[u8]) -> Result<Profiles, LoadError> {
     let profiles: Profiles = serde_json::from_slice(json).map_err(|error| malformed(folder, PROFILES_JSON, &error))?;
-    let width = document.outputs.latent;
-    for profile in &profiles.profiles {
-        profile.check(width).map_err(|message| malformed(folder, PROFILES_JSON, &message))?;
+    let (latent, embedding) = (document.outputs.latent, document.outputs.embedding);
+    let surroundings = || profiles.surroundings.as_ref().and_then(|surroundings| surroundings.fault(embedding));
+    if let Some(fault) = profiles.fault(latent).or_else(surroundings) {
+        return Err(malformed(folder, PROFILES_JSON, &fault));
     }
     Ok(profiles)
 }

@@ -22,10 +22,7 @@ use super::{
     session::{Outputs, Session, SessionError},
     tokens::TokensError,
 };
-use crate::domain::{Familiarity, Length, Prior, PromptView, Scores, ScoresUnavailable};
-
-/// Spread of the quality of a model without a profile, of which nothing else is known.
-const UNKNOWN_SPREAD: f64 = 0.25;
+use crate::domain::{Familiarity, Length, PromptView, Scores, ScoresUnavailable};
 
 /// Sessions that take turns.
 type Pool = Vec<Mutex<Box<dyn Session>>>;
@@ -115,16 +112,19 @@ pub fn scores_of(artifact: &Artifact, outputs: Outputs, took: Duration) -> Score
 /// Returns the same by other profiles than the artifact's own.
 fn scores_with(artifact: &Artifact, profiles: &Profiles, outputs: Outputs, took: Duration) -> Scores {
     let (quality, prior) = profiles.qualities(&outputs.latent);
+    let surroundings = profiles.surroundings.as_ref();
+    let familiarity = surroundings.map_or(Familiarity::UNKNOWN, |near| near.familiarity(&outputs.embedding));
+    let topics = profiles.topics(&outputs.latent);
     let length = length_of(&outputs.output_tokens);
     Scores {
         embedding: outputs.embedding.into(),
         latent: outputs.latent.into(),
         length,
         quality,
-        prior: Prior::flat(prior, UNKNOWN_SPREAD),
-        familiarity: Familiarity::UNKNOWN,
-        topics: Vec::new(),
-        artifact: Arc::from(artifact.document.name.as_str()),
+        prior,
+        familiarity,
+        topics,
+        artifact: Arc::from(artifact.checksum.as_str()),
         took,
     }
 }
