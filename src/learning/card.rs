@@ -19,6 +19,7 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         examples.sources.iter().map(|(set, licence, count)| format!("| {set} | {count} | {licence} |\n")).collect();
     let closed: Vec<&str> = sets.iter().filter(|set| !set.is_open()).map(|set| set.meta.name.as_str()).collect();
     let domains = artifact.profiles.latent.iter().filter(|name| name.contains('/')).count();
+    let surroundings = artifact.profiles.surroundings.as_ref();
     format!(
         "# {name}\n\n\
         A static router model: one forward pass gives an embedding ({embedding} numbers), a latent ({latent}: {domains} soft \
@@ -39,9 +40,15 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         - Soft domains: multinomial logistic regression on words and dense inputs, for the sets' categories. Traits: ridge \
         regressions on the same, for how much easier a prompt was than its domain and its models suggest (in all sets and within \
         each large one), and for the difference of the two scores in sets of two models.\n\
-        - Profiles: logistic regression of each model's scores on the latent, held to the mean over all models as strongly as \
-        20 graded prompts a domain; the latents come from heads fitted without the prompt (five folds), which is what keeps \
-        the probabilities calibrated. No further calibration is applied.\n\
+        - Profiles: logistic regression of each model's scores on the latent, held to what is common to all models. How far a \
+        model may deviate in a domain is chosen for each by its held-out log loss; the loadings on traits are held to the \
+        common ones 300 times as strongly as to one graded prompt of spread 1. The latents come from heads fitted without the \
+        prompt (five folds), and Platt's map from profiles fitted without the answer (five folds) is multiplied in.\n\
+        - Spread: the posterior variance of the log-odds, widened by one factor so that it covers the errors of whole domains \
+        on held-out answers.\n\
+        - Models without a profile: the common difficulty, moved by price and size{newcomer}.\n\
+        - Familiarity: distance to the nearest of {centers} centers (spherical k-means), as a quantile of held-back training \
+        prompts; beyond {limit:.0} % of them a prompt is marked as outside.\n\
         - Length: ridge regression of the mean log length; the 90 % quantile by domain; each model's verbosity beside it.\n\
         - Seed {seed}; the same data and seed give the same bytes on the same machine.\n\n\
         ## Results\n\n\
@@ -53,10 +60,9 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         ## Limits\n\n\
         - Where a line's interval of the gap reaches 0, the router is no better there than the hull of single models.\n\
         - It does no better than the mean per category, which needs the category to be known: a plateau of prompt-only routers.\n\
-        - Models that it has no profile for get the mean over the profiles: sets of such models (routerbench_sub) come out \
-        below the hull.\n\
+        - What a model without a profile can do is a guess from its price and size; the spread says how wide.\n\
         - Data are benchmark questions, mostly English and many of them multiple choice; on chat traffic the domains are \
-        guesses and qualities should be taken as priors. It does not yet say when a prompt is far from its data.\n\
+        guesses and qualities should be taken as priors.\n\
         - Benchmark scores of models of 2023 to 2026 at the settings of their sources, not a verdict on them.\n",
         name = document.name,
         embedding = document.outputs.embedding,
@@ -64,6 +70,9 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         domains = domains,
         traits = document.outputs.latent.saturating_sub(domains),
         pairs = PAIRS,
+        newcomer = newcomer(artifact),
+        centers = surroundings.map_or(0, |near| near.centers.len()),
+        limit = surroundings.map_or(100.0, |near| 100.0 * (1.0 - near.limit)),
         licence = document.licence,
         profiles = artifact.profiles.profiles.len(),
         closed = if closed.is_empty() { "none".to_owned() } else { closed.join(", ") },
@@ -74,4 +83,12 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         results = tables(reports),
         charts = plots.iter().map(|plot| format!("![{plot}]({plot})\n")).collect::<String>(),
     )
+}
+
+/// How wide the guess is, in words.
+fn newcomer(artifact: &Artifact) -> String {
+    let spread = artifact.profiles.newcomer.as_ref().map(|newcomer| newcomer.spread);
+    spread
+        .map(|spread| format!(" (standard error of the log-odds {spread:.2}, each known model left out once)"))
+        .unwrap_or_default()
 }
