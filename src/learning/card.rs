@@ -26,9 +26,9 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         domains and {traits} traits) and the expected length of the answer. Licence {licence}. It knows {profiles} models.\n\n\
         ## Data\n\n| set | training prompts | licence |\n|---|---|---|\n{sources}\n\
         Not trained on for want of an open licence: {closed}. Contaminated records and records without prompt text are left \
-        out. A question that any set holds back for validation is held back in all sets; sets without validation \
-        records lend every tenth prompt. `seen.bin` has the hashes of the training prompts' first lines, and \
-        `pointsman evaluate` leaves those prompts out.\n\n\
+        out. A prompt that any set holds back for validation is held back in all sets; sets without validation records lend \
+        every tenth prompt. A prompt is known by its first line or, where more than three questions of a set share that line, \
+        by all of the question. `seen.bin` has the hashes of the training prompts, and `pointsman evaluate` leaves those out.\n\n\
         ## Method\n\n\
         - Tokenizer: WordPiece, {vocabulary} pieces, lower case, each digit and mark alone. Prompts above {max_tokens} tokens \
         are cut to head and tail (first in bytes: 1,536 on each side).\n\

@@ -16,6 +16,7 @@ mod caching;
 mod command_line;
 mod deploy;
 mod errors;
+mod evaluate;
 mod feedback;
 mod harness;
 mod invariants;

@@ -166,3 +166,95 @@ fn scoring_time(sets: &[SetReport]) -> String {
     }
     svg.render()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learning::evaluate::{
+        calibration::Bin,
+        metrics::Figure,
+        report::{ProfileSource, Single},
+    };
+
+    /// Returns whether every element is closed, every attribute quoted and every reserved character escaped.
+    fn is_well_formed(svg: &str) -> bool {
+        let tag = regex::Regex::new(r#"<(/?)([a-z]+)((?:\s+[a-zA-Z:-]+="[^"<]*")*)\s*(/?)>"#).unwrap();
+        let entity = regex::Regex::new("&(?:amp|lt|gt|quot);").unwrap();
+        let mut open = Vec::new();
+        for found in tag.captures_iter(svg) {
+            match (&found[1], &found[4]) {
+                ("/", _) if open.pop() != Some(found[2].to_owned()) => return false,
+                ("", "") => open.push(found[2].to_owned()),
+                _ => {}
+            }
+        }
+        let rest = entity.replace_all(&tag.replace_all(svg, ""), "").into_owned();
+        open.is_empty() && !rest.contains(['<', '>', '&'])
+    }
+
+    fn report() -> SetReport {
+        let figure = Figure { value: 50.0, low: 40.0, high: 60.0 };
+        let single = |model: &str, cost: f64, quality: f64| Single {
+            model: model.to_owned(),
+            profile: ProfileSource::Router,
+            prices: None,
+            cost,
+            quality,
+            arena: 50.0,
+        };
+        let calibration = Calibration {
+            model: "R&D <9B>".to_owned(),
+            is_known: true,
+            prompts: 20,
+            score: 0.5,
+            predicted: 0.5,
+            ece: 0.02,
+            noise_floor: 0.01,
+            brier: 0.2,
+            brier_of_mean: 0.25,
+            bins: vec![
+                Bin { predicted: 0.2, score: 0.25, prompts: 10 },
+                Bin { predicted: 0.8, score: 0.75, prompts: 10 },
+            ],
+        };
+        SetReport {
+            set: "../made \"up\"".to_owned(),
+            prompts: 20,
+            left_out: 0,
+            tuning: 0,
+            lessons: 0,
+            has_costs: true,
+            models: vec![single("R&D <9B>", 0.000_1, 0.5), single("large", 0.01, 0.9)],
+            best_single: "large".to_owned(),
+            hull_aiq: figure,
+            lines: Vec::new(),
+            parts: Vec::new(),
+            calibration: vec![calibration],
+            outside: 0.0,
+            scoring_us: (0..=100).map(|percent| 50.0 + f64::from(percent)).collect(),
+            curves: vec![("oracle".to_owned(), vec![(0.000_1, 0.6), (0.005, 0.95)])],
+            stability: None,
+        }
+    }
+
+    #[test]
+    fn charts_are_well_formed_and_stay_in_their_folder() {
+        let plots = plots(&[report()]);
+
+        let files: Vec<&str> = plots.iter().map(|plot| plot.file.as_str()).collect();
+        assert_eq!(files, ["___made__up_-cost-quality.svg", "___made__up_-reliability.svg", "scoring-time.svg"]);
+        for plot in &plots {
+            assert!(is_well_formed(&plot.svg), "{}", plot.svg);
+        }
+        assert!(!is_well_formed("<svg><text>a & b</text></svg>") && !is_well_formed("<svg><g></svg>"));
+    }
+
+    #[test]
+    fn the_reliability_of_two_bins_is_drawn_where_they_lie() {
+        let svg = reliability(&report());
+
+        // The cell's axes run from 35 to 165 and from 195 up to 65.
+        assert!(svg.contains(r#"<circle cx="61.0" cy="162.5" r="2.5""#), "{svg}");
+        assert!(svg.contains(r#"<circle cx="139.0" cy="97.5" r="2.5""#), "{svg}");
+    }
+}
