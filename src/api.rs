@@ -48,6 +48,7 @@ use crate::{
     gateway::Gateway,
     policy::Policies,
     runtime::{Phase, Stop},
+    scoring::Live,
     telemetry::Telemetry,
     wire::parse::Limits,
 };
@@ -60,6 +61,8 @@ pub struct Services {
     pub keys: Arc<KeyStore>,
     /// Routing policies.
     pub policies: Arc<Policies>,
+    /// The router model, if there is one.
+    pub router: Option<Arc<Live>>,
     /// Shows metrics.
     pub telemetry: Arc<Telemetry>,
     /// Says when the program ends.

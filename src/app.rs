@@ -35,7 +35,7 @@ use crate::{
     gateway::{Gateway, Parts},
     policy::Policies,
     runtime::{SharedClock, Stop, SystemClock, Tasks},
-    scoring::Scorer,
+    scoring::Live,
     telemetry::Telemetry,
 };
 
@@ -48,7 +48,7 @@ pub struct App {
     telemetry: Arc<Telemetry>,
     ledger: Option<Arc<Ledger>>,
     models: Arc<Models>,
-    scorer: Option<Arc<dyn Scorer>>,
+    scorer: Option<Arc<Live>>,
     cache: Arc<dyn CacheStore>,
     stop: Stop,
     tasks: Tasks,
@@ -76,8 +76,7 @@ impl App {
         let telemetry = Arc::new(Telemetry::new(&config)?);
         let keys = Arc::new(KeyStore::open(config.keys.file.clone(), config.keys.required, Arc::clone(&clock))?);
         let ledger = parts::ledger(&config, mode, &clock, &telemetry)?;
-        let scorer = parts::scorer(&config)?;
-        parts::tell_router(scorer.as_deref(), &telemetry);
+        let scorer = parts::scorer(&config, &telemetry)?;
         let outbound = parts::outbound(&config)?;
         let http = match outbound.handle() {
             Some(handle) => Http::shared(handle.clone(), tasks.clone()),
@@ -103,8 +102,20 @@ impl App {
             stop: stop.clone(),
             settings: parts::gateway_settings(&config),
         });
-        let _outbound = outbound;
-        Ok(Self { config, gateway, keys, policies, telemetry, ledger, models, scorer, cache, stop, tasks, _outbound })
+        Ok(Self {
+            config,
+            gateway,
+            keys,
+            policies,
+            telemetry,
+            ledger,
+            models,
+            scorer,
+            cache,
+            stop,
+            tasks,
+            _outbound: outbound,
+        })
     }
 
     /// Returns the gateway.

@@ -10,6 +10,7 @@ mod redteam;
 mod route;
 mod runtime;
 mod serve;
+mod speed;
 mod train;
 
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Search for text that pushes the routing to dearer models, and measure how far it does
     Redteam(redteam::RedteamArgs),
+    /// Time the scoring of a prompt on this machine
+    Speed(speed::SpeedArgs),
     /// Train a router model from outcomes of models on prompts
     Train(train::TrainArgs),
 }
@@ -67,6 +70,7 @@ impl Cli {
             Command::Completions(args) => completions::run(&args),
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Redteam(args) => redteam::run(&args),
+            Command::Speed(args) => speed::run(&args),
             Command::Train(args) => train::run(&args),
         };
         result.unwrap_or_else(|error| if is_unread(&*error) { ExitCode::SUCCESS } else { report(&*error) })

@@ -53,7 +53,7 @@ use crate::{
     execute::{Executor, Models},
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
-    scoring::Scorer,
+    scoring::Live,
     telemetry::Telemetry,
     wire::chat::ChatCall,
 };
@@ -67,7 +67,7 @@ pub struct Parts {
     /// Runs plans.
     pub executor: Arc<Executor>,
     /// The router model; `None` routes without scores.
-    pub scorer: Option<Arc<dyn Scorer>>,
+    pub scorer: Option<Arc<Live>>,
     /// The exact cache.
     pub cache: Arc<dyn CacheStore>,
     /// Who may go in.
@@ -196,7 +196,7 @@ impl Gateway {
         let Some(scorer) = &self.parts.scorer else {
             return Err(ScoresUnavailable::Off);
         };
-        scorer.score(prompt, self.parts.settings.score_deadline).await
+        scorer.current().score(prompt, self.parts.settings.score_deadline).await
     }
 
     fn decide(

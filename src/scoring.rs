@@ -7,8 +7,16 @@
 //! # From text to scores
 //!
 //! [`text`] cuts long prompts (head and tail, before tokenising), [`tokens`] turns them into ids, a [`Session`] runs the graph
-//! and [`router`] turns its outputs, the artifact's [`profiles`] and [`familiarity`] into [`Scores`]. A prompt costs well under half a millisecond,
-//! so scoring runs where it is asked for, on one of a few sessions; there is no queue and nothing to hand over.
+//! and [`router`] turns its outputs, the artifact's [`profiles`] and [`familiarity`] into [`Scores`]. A prompt costs well under
+//! half a millisecond, so scoring runs where it is asked for, on one of a few sessions. A graph that takes longer has threads of its own and a
+//! queue in front of them, where batches form only of prompts that wait anyway. [`Live`] holds the artifact in use and swaps
+//! in a newer one.
+//!
+//! # The cut
+//!
+//! Prompts above 3 KB are cut to their first and last 1,536 bytes, where characters end, with a line break between; what is
+//! left above the artifact's `max_tokens` (at most 512) to the first and last half of them. Ten megabytes cost what three
+//! kilobytes cost.
 //!
 //! Models that an artifact does not know join by an [`overlay`] of profiles that were fitted here.
 //!
@@ -24,10 +32,12 @@ pub mod artifact;
 pub mod constant;
 pub mod familiarity;
 pub mod folder;
+pub mod live;
 pub mod load;
 pub mod onnx;
 pub mod overlay;
 pub mod profiles;
+mod queue;
 pub mod router;
 pub mod session;
 pub mod session_onnx;
@@ -43,7 +53,7 @@ use async_trait::async_trait;
 pub use self::{
     artifact::{Artifact, LoadError},
     constant::Constant,
-    load::load,
+    live::Live,
     session::{Outputs, Session, SessionError},
 };
 use crate::domain::{PromptView, Scores, ScoresUnavailable};
@@ -87,6 +97,9 @@ pub trait Scorer: Send + Sync {
 
     /// Returns name and version of the artifact, for instance `static-v1`.
     fn artifact(&self) -> &str;
+
+    /// Returns the checksum of the artifact, as it stands in [`Scores::artifact`].
+    fn checksum(&self) -> &str;
 
     /// Reads the profiles that were fitted here again; those of the artifact itself never change.
     fn reload_profiles(&self) {}

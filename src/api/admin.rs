@@ -1,6 +1,7 @@
 //! The admin API: what the gateway is doing and why, and its policies.
 
 pub(super) mod policies;
+pub(super) mod router;
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,

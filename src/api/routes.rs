@@ -28,6 +28,8 @@ pub(super) fn private(config: &mut ServiceConfig) {
         .wrap(from_fn(admin::authorize))
         .service(path("/status", [(Method::GET, web::to(admin::status))]))
         .service(path("/explain", [(Method::POST, web::to(admin::explain))]))
+        .service(path("/router", [(Method::GET, web::to(admin::router::show))]))
+        .service(path("/router/reload", [(Method::POST, web::to(admin::router::reload))]))
         .configure(policies)
         .default_service(web::to(super::shape::not_found));
     config.configure(health).service(path("/metrics", [(Method::GET, web::to(metrics::show))])).service(admin);

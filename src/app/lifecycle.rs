@@ -40,6 +40,7 @@ pub async fn serve(app: App, announce: impl FnOnce(&App, Started)) -> Result<(),
     announce(&app, Started { public: servers.public_address, admin: servers.admin_address });
     watch_policies(&app);
     watch_profiles(&app);
+    watch_router(&app);
     app.tasks.spawn(gauges::tell(Arc::clone(&app)));
     app.tasks.spawn(reload_at_hangup(Arc::clone(&app), signals.hangup));
     app.tasks.spawn(stop_at_signal(app.stop.clone(), signals.terminate, signals.interrupt));
@@ -53,6 +54,7 @@ fn services(app: &App) -> Services {
         gateway: Arc::clone(&app.gateway),
         keys: Arc::clone(&app.keys),
         policies: Arc::clone(&app.policies),
+        router: app.scorer.clone(),
         telemetry: Arc::clone(&app.telemetry),
         stop: app.stop.clone(),
         server: app.config.server.clone(),
@@ -75,9 +77,20 @@ fn watch_policies(app: &App) {
 fn watch_profiles(app: &App) {
     let (Some(router), Some(scorer)) = (&app.config.router, app.scorer.clone()) else { return };
     let made = std::fs::create_dir_all(&router.profiles).map_err(notify::Error::io);
-    let read = move || scorer.reload_profiles();
-    if let Err(error) = made.and_then(|()| runtime::watch(&router.profiles, &app.tasks, &app.stop, read)) {
+    let (folders, read) = (vec![router.profiles.clone()], move || scorer.current().reload_profiles());
+    if let Err(error) = made.and_then(|()| runtime::watch(folders, read, (&app.tasks, &app.stop))) {
         tracing::warn!(error = &error as &dyn std::error::Error, "profiles are not watched; SIGHUP reads them again");
+    }
+}
+
+/// Without a watch the router model is still read again at SIGHUP and by the admin API.
+fn watch_router(app: &App) {
+    let Some(scorer) = &app.scorer else { return };
+    if let Err(error) = scorer.watch(&app.tasks, &app.stop) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the router model is not watched; SIGHUP reads it again"
+        );
     }
 }
 
@@ -134,13 +147,15 @@ impl App {
         }
     }
 
-    /// Reads keys and policies again; what is faulty stays as it was, and is told.
+    /// Reads keys, policies and the router model again; what is faulty stays as it was, and is told.
     fn reload(&self) {
         if let Err(error) = self.keys.reload() {
             tracing::error!(error = &error as &dyn std::error::Error, "the API keys stay as they were: {error}");
         }
-        if let Some(scorer) = &self.scorer {
-            scorer.reload_profiles();
+        if let Some(scorer) = self.scorer.clone() {
+            scorer.current().reload_profiles();
+            // A large model takes seconds; what is wrong with it is told where it is loaded.
+            self.tasks.spawn_blocking(move || drop(scorer.reload()));
         }
         match self.policies.reload() {
             Ok(()) => tracing::info!("keys and policies were read again"),

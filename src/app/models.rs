@@ -8,7 +8,7 @@ use crate::{
     domain::ModelFacts,
     execute::{Model, ModelParts, Models},
     runtime::SharedClock,
-    scoring::Scorer,
+    scoring::Live,
 };
 
 use super::{AppError, local, offline::Offline, router_model::RouterModel};
@@ -18,7 +18,7 @@ pub(super) struct Ground<'a> {
     pub(super) config: &'a Config,
     pub(super) http: &'a Http,
     pub(super) clock: &'a SharedClock,
-    pub(super) scorer: Option<&'a Arc<dyn Scorer>>,
+    pub(super) scorer: Option<&'a Arc<Live>>,
     /// Whether models are really reached; otherwise decisions can be made and explained, and nothing is called.
     pub(super) is_live: bool,
 }

@@ -15,7 +15,7 @@ use crate::{
     gateway::{Check, CheckUp, Names, Settings},
     policy::Policies,
     runtime::{SharedClock, Stop},
-    scoring::{self, Scorer},
+    scoring::{Live, LoadError, Scorer},
     telemetry::Telemetry,
 };
 
@@ -57,20 +57,36 @@ pub(super) fn ledger_check(ledger: Option<Arc<Ledger>>) -> CheckUp {
     })
 }
 
-pub(super) fn scorer(config: &Config) -> Result<Option<Arc<dyn Scorer>>, AppError> {
-    let Some(settings) = &config.router else { return Ok(None) };
-    Ok(Some(scoring::load(settings, &config.data_dir, config.server.workers)?))
+/// Loads the router model; it says in the log and in the metrics what runs, now and after every change.
+pub(super) fn scorer(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Option<Arc<Live>>, AppError> {
+    let Some(settings) = &config.router else {
+        tracing::info!("no router model: policies use their default plans");
+        telemetry.set_router(None);
+        return Ok(None);
+    };
+    let telemetry = Arc::clone(telemetry);
+    let tell = Box::new(move |scorer: &dyn Scorer, fault: Option<&LoadError>| tell_router(scorer, fault, &telemetry));
+    Ok(Some(Live::load(settings, &config.data_dir, config.server.workers, tell)?))
 }
 
-/// Says in the log and in the metrics which router model runs on which engine.
-pub(super) fn tell_router(scorer: Option<&dyn Scorer>, telemetry: &Telemetry) {
-    let Some(scorer) = scorer else {
-        tracing::info!("no router model: policies use their default plans");
-        return telemetry.set_router(None);
-    };
-    let (engine, artifact) = (scorer.engine().name(), scorer.artifact());
-    tracing::info!(router.engine = engine, router.artifact = artifact, "router {artifact} runs on {engine}");
-    telemetry.set_router(Some((engine, artifact)));
+fn tell_router(scorer: &dyn Scorer, fault: Option<&LoadError>, telemetry: &Telemetry) {
+    let (engine, artifact, checksum) = (scorer.engine().name(), scorer.artifact(), scorer.checksum());
+    telemetry.set_router(Some((engine, artifact, checksum)));
+    if let Some(error) = fault {
+        telemetry.reload_failed();
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            router.artifact = artifact,
+            "router {artifact} stays in use: {error}"
+        );
+        return;
+    }
+    tracing::info!(
+        router.engine = engine,
+        router.artifact = artifact,
+        router.checksum = checksum,
+        "router {artifact} runs on {engine}"
+    );
 }
 
 /// The runtime on which outbound calls live, where they do not live on the workers. Dropping it waits for nothing: a runtime

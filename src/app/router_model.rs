@@ -11,7 +11,7 @@ use crate::{
         WholeReply,
     },
     error::Code,
-    scoring::Scorer,
+    scoring::{Live, Scorer},
     wire::embeddings::render_embeddings,
 };
 
@@ -20,12 +20,12 @@ const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Embeds with the router model.
 pub(super) struct RouterModel {
-    scorer: Option<Arc<dyn Scorer>>,
+    scorer: Option<Arc<Live>>,
 }
 
 impl RouterModel {
     /// Returns a backend over the router model in use, if there is one.
-    pub(super) fn new(scorer: Option<Arc<dyn Scorer>>) -> Self {
+    pub(super) fn new(scorer: Option<Arc<Live>>) -> Self {
         Self { scorer }
     }
 }
@@ -45,7 +45,7 @@ impl Backend for RouterModel {
             let message = "This model reads text, not token ids; send 'input' as a string or a list of strings.";
             return Err(BackendError::new(Code::InvalidRequest, message, "token ids were sent to the router model"));
         };
-        let vectors = embed_all(&**scorer, texts).await?;
+        let vectors = embed_all(&*scorer.current(), texts).await?;
         let width = vectors.first().map_or(0, Vec::len);
         if call.embeddings.dimensions.is_some_and(|asked| asked != width) {
             let message = format!("This model has {width} dimensions; leave 'dimensions' out.");

@@ -114,7 +114,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
     }
     let report = Report {
         router: artifact.document.name.clone(),
-        artifact: artifact.checksum.clone(),
+        artifact: artifact.checksum.to_string(),
         prices: told(settings.prices.as_ref()),
         rounds: settings.rounds,
         sets,

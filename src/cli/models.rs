@@ -33,7 +33,12 @@ pub(crate) struct Place {
 impl Place {
     /// Returns the store at this place.
     pub(crate) fn store(&self) -> Store {
-        Store::new(self.data_dir.clone().unwrap_or_else(|| Environment::System.data_dir()))
+        Store::new(self.dir())
+    }
+
+    /// Returns the data directory itself.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| Environment::System.data_dir())
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     domain::{Availability, ModelKind},
     execute::Model,
     runtime::Phase,
+    scoring::Live,
 };
 
 impl Gateway {
@@ -31,7 +32,7 @@ impl Gateway {
 
     fn router(&self) -> Check {
         match &self.parts.scorer {
-            Some(scorer) => Check::fine("router", format!("{} on {}", scorer.artifact(), scorer.engine().name())),
+            Some(live) => router_check(live),
             None => Check::fine("router", "off: every policy uses its default plan".to_owned()),
         }
     }
@@ -56,6 +57,17 @@ impl Check {
     /// Returns a check that is as it should be, and without which the gateway is ready too.
     pub fn fine(name: &str, detail: String) -> Self {
         Self { name: name.to_owned(), ok: true, required: false, detail, progress: None }
+    }
+}
+
+fn router_check(live: &Live) -> Check {
+    let scorer = live.current();
+    let detail = format!("{} ({}) on {}", scorer.artifact(), scorer.checksum(), scorer.engine().name());
+    match live.fault() {
+        None => Check::fine("router", detail),
+        Some(fault) => {
+            Check { ok: false, ..Check::fine("router", format!("{detail}; a newer one is kept out: {fault}")) }
+        }
     }
 }
 

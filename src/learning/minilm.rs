@@ -93,7 +93,7 @@ impl Minilm {
         let sessions = runtime.sessions(&onnx, rayon::current_num_threads());
         let sessions = sessions.map_err(|error| LearningError::Graph(error.to_string()))?;
         let teacher = Teacher { tokens: self.tokens()?, sessions: sessions.into_iter().map(Mutex::new).collect() };
-        teacher.check()?;
+        teacher.check(precision)?;
         Ok(teacher)
     }
 }
@@ -131,12 +131,11 @@ impl Teacher {
     }
 
     /// Compares embeddings with published ones, so that a graph that is written wrongly teaches nobody.
-    fn check(&self) -> Result<(), LearningError> {
+    fn check(&self, precision: Precision) -> Result<(), LearningError> {
         for line in references()? {
             let embedding = self.embed_one(&line.text)?;
             let cosine = dot(&embedding, &line.embedding);
-            // Eight-bit weights turn an embedding by half a degree; a wrong operation turns it by more than ten.
-            if cosine.is_nan() || cosine < 0.99 {
+            if cosine.is_nan() || cosine < precision.least_cosine() {
                 let found = format!("the embedding of {:?} has a cosine of {cosine} to the published one", line.text);
                 return Err(LearningError::Encoder(found));
             }
@@ -163,4 +162,46 @@ struct Reference {
 fn references() -> Result<Vec<Reference>, LearningError> {
     let json = include_str!("minilm/reference.json");
     serde_json::from_str(json).map_err(|error| LearningError::Encoder(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learning::Silent;
+
+    /// Weights of the right shapes without the right values.
+    fn made_up() -> Minilm {
+        let tokenizer = br#"{"version":"1.0","truncation":null,"padding":{"strategy":{"Fixed":128},"direction":"Right",
+            "pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"[PAD]"},"added_tokens":[],"normalizer":null,
+            "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,"model":{"type":"WordPiece",
+            "unk_token":"[UNK]","continuing_subword_prefix":"+","max_input_chars_per_word":100,
+            "vocab":{"[UNK]":0,"the":1,"next":2,"train":3,"leaves":4,"late":5}}}"#;
+        Minilm { weights: Weights::made_up(), tokenizer: without_padding(tokenizer).unwrap() }
+    }
+
+    fn unchecked(minilm: &Minilm, precision: Precision) -> Teacher {
+        let onnx = minilm.write(MINILM, &Heads::silent(WIDTH), precision).unwrap();
+        let sessions = Runtime::Rten.sessions(&onnx, 1).unwrap().into_iter().map(Mutex::new).collect();
+        Teacher { tokens: minilm.tokens().unwrap(), sessions }
+    }
+
+    #[test]
+    fn eight_bits_change_an_embedding_little_and_other_texts_change_it_much() {
+        let minilm = made_up();
+        let texts = ["the next train leaves late", "late late the"];
+
+        let [plain, rounded] = [Precision::F32, Precision::Int8]
+            .map(|precision| unchecked(&minilm, precision).embed(&texts, &Silent).unwrap());
+
+        assert!(dot(plain.row(0), rounded.row(0)) > Precision::Int8.least_cosine());
+        assert!((dot(plain.row(0), plain.row(0)) - 1.0).abs() < 1e-4, "embeddings have length 1");
+        assert!(dot(plain.row(0), plain.row(1)) < 0.999);
+    }
+
+    #[test]
+    fn weights_that_are_not_the_published_ones_teach_nobody() {
+        let error = made_up().teacher(&Runtime::Rten, Precision::F32).err().unwrap();
+
+        assert!(error.to_string().contains("to the published one"), "{error}");
+    }
 }

@@ -10,7 +10,7 @@ use crate::runtime::{self, Stop, Tasks};
 /// # Errors
 /// The folder cannot be watched.
 pub fn watch(policies: Arc<Policies>, folder: &Path, tasks: &Tasks, stop: &Stop) -> Result<(), notify::Error> {
-    runtime::watch(folder, tasks, stop, move || reload(&policies))
+    runtime::watch(vec![folder.to_owned()], move || reload(&policies), (tasks, stop))
 }
 
 fn reload(policies: &Policies) {

@@ -1,6 +1,6 @@
 //! A router artifact: `routers/<name>/`, read whole and checked whole.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -159,8 +159,9 @@ pub enum LoadError {
 pub struct Artifact {
     /// `router.yaml`.
     pub document: RouterDocument,
-    /// SHA-256 of `router.yaml`, which covers every other file: what a calibration belongs to.
-    pub checksum: String,
+    /// The first 16 digits of the SHA-256 of `router.yaml`, which covers every other file but the card: what a calibration
+    /// belongs to.
+    pub checksum: Arc<str>,
     /// The graph.
     pub onnx: Cow<'static, [u8]>,
     /// `tokenizer.json`.
@@ -194,7 +195,7 @@ impl Artifact {
             .cut_to(document.max_tokens);
         let profiles = parse_profiles(folder, &document, &files.checked(PROFILES_JSON)?)?;
         let golden = parse_golden(folder, &files.checked(GOLDEN_JSONL)?)?;
-        let checksum = sha256(&yaml);
+        let checksum = short(&sha256(&yaml));
         Ok(Self { document, checksum, onnx, tokens, profiles, golden, folder: folder.clone() })
     }
 
@@ -279,6 +280,11 @@ fn is_choice(line: &str) -> bool {
 fn text_hash(text: &str) -> u64 {
     let hash = blake3::hash(text.as_bytes());
     hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Enough digits that two artifacts of one operator never meet.
+fn short(checksum: &str) -> Arc<str> {
+    Arc::from(checksum.get(..16).unwrap_or(checksum))
 }
 
 /// Returns the checksum as lower-case hexadecimal digits.

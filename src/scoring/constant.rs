@@ -58,6 +58,10 @@ impl Scorer for Constant {
     fn artifact(&self) -> &str {
         "constant"
     }
+
+    fn checksum(&self) -> &str {
+        "constant"
+    }
 }
 
 #[cfg(test)]

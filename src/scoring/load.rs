@@ -1,32 +1,18 @@
-//! From settings to a scorer.
+//! From settings to an engine, from an artifact and an engine to a scorer.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
-    Engine, Scorer,
+    Engine,
     artifact::{Artifact, LoadError},
-    folder::Folder,
-    overlay::Overlay,
     router::Router,
     session::{Session, SessionError},
     session_onnx::{Library, OnnxSession, find_library, load_library},
     session_rten::{RtenGraph, RtenSession},
 };
 use crate::config::{EngineChoice, RouterSettings};
-
-/// Loads the configured artifact on the configured engine, with a session for each of `workers` threads, and lets it pass
-/// its self test. ONNX Runtime is looked for at the configured path, then in `<data_dir>/runtime`; with
-/// [`EngineChoice::Auto`] RTen takes over where it is missing or does not work.
-///
-/// # Errors
-/// The artifact is not whole, or the engine that was asked for is not there.
-pub fn load(settings: &RouterSettings, data_dir: &Path, workers: usize) -> Result<Arc<dyn Scorer>, LoadError> {
-    let folder = Folder::of(settings.path.as_deref());
-    let artifact = Artifact::read(&folder)?;
-    let runtime = runtime(settings, data_dir)?;
-    let overlay = Overlay::new(settings.profiles.clone());
-    Ok(Arc::new(open(artifact, &runtime, workers)?.with_overlay(overlay)))
-}
 
 /// A loaded engine.
 #[derive(Clone, Debug)]
@@ -69,7 +55,11 @@ impl Runtime {
     }
 }
 
-fn runtime(settings: &RouterSettings, data_dir: &Path) -> Result<Runtime, LoadError> {
+/// Returns the configured engine; ONNX Runtime's library is looked for at the configured path, then in `<data_dir>/runtime`.
+///
+/// # Errors
+/// The engine that was asked for is not there.
+pub fn runtime(settings: &RouterSettings, data_dir: &Path) -> Result<Runtime, LoadError> {
     if settings.engine == EngineChoice::Rten {
         return Ok(Runtime::Rten);
     }
@@ -88,30 +78,52 @@ fn runtime(settings: &RouterSettings, data_dir: &Path) -> Result<Runtime, LoadEr
     }
 }
 
-/// Opens the sessions, at least one, and runs the self test.
+/// A pass of the longest golden prompt beyond this is too long for a thread that serves connections.
+const HEAVY: Duration = Duration::from_millis(1);
+
+/// Opens the sessions, at least one, and runs the self test. A heavy graph gets threads of its own.
 ///
 /// # Errors
 /// The engine refuses the graph, or the self test fails.
 pub fn open(artifact: Artifact, runtime: &Runtime, workers: usize) -> Result<Router, LoadError> {
     let refused = |source| LoadError::Session { folder: artifact.folder(), source };
-    let mut pool = runtime.sessions(&artifact.onnx, workers.max(1)).map_err(refused)?;
-    if let Some(first) = pool.first_mut() {
-        artifact.self_test(|ids| first.run(ids))?;
+    let mut sessions = runtime.sessions(&artifact.onnx, workers.max(1)).map_err(refused)?;
+    let Some(first) = sessions.first_mut() else { return Ok(Router::new(artifact, runtime.engine(), sessions)) };
+    artifact.self_test(|ids| first.run(ids))?;
+    let is_heavy = pass(&artifact, &mut **first).map_err(refused)? > HEAVY;
+    let router = if is_heavy { Router::queued } else { Router::new };
+    Ok(router(artifact, runtime.engine(), sessions))
+}
+
+/// Returns how long a pass takes at best: the first ones also allocate, and the machine may be busy.
+fn pass(artifact: &Artifact, session: &mut dyn Session) -> Result<Duration, SessionError> {
+    const TRIES: usize = 5;
+    let longest = artifact.golden.iter().max_by_key(|line| line.ids.len());
+    let ids = longest.map_or(&[][..], |line| &line.ids);
+    let mut best = Duration::MAX;
+    for _ in 0..TRIES {
+        let start = Instant::now();
+        session.run(ids)?;
+        best = best.min(start.elapsed());
     }
-    Ok(Router::new(artifact, runtime.engine(), pool))
+    Ok(best)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{path::PathBuf, time::Duration};
+    use std::{cell::RefCell, path::PathBuf};
 
+    use proptest::{prop_assert, test_runner::TestRunner};
     use prost::Message;
 
     use super::*;
-    use crate::scoring::folder::DEFAULT_ARTIFACT;
     use crate::{
         domain::{PromptView, ScoresUnavailable, Tokens},
-        scoring::{Outputs, onnx},
+        scoring::{
+            Outputs, Scorer,
+            folder::{DEFAULT_ARTIFACT, Folder},
+            onnx,
+        },
     };
 
     fn artifact() -> Artifact {
@@ -143,8 +155,34 @@ mod tests {
             let norm: f32 = outputs.embedding.iter().map(|value| value * value).sum();
             assert!((norm - 1.0).abs() < 1e-4, "embeddings have length 1, this one {norm}");
         }
+        batches_change_nothing(&artifact, &mut *session);
         assert!(runtime.sessions(b"not a graph", 1).is_err());
         assert!(matches!(runtime.sessions(&without_latent(&artifact), 1), Err(SessionError::MissingNode("latent"))));
+    }
+
+    /// Whatever stands beside a prompt in a batch, its outputs are its own.
+    fn batches_change_nothing(artifact: &Artifact, session: &mut dyn Session) {
+        let most = u32::try_from(artifact.tokens.count()).unwrap();
+        let prompts = proptest::collection::vec(proptest::collection::vec(0..most, 1..60), 1..6);
+        let mut runner = TestRunner::new(proptest::test_runner::Config::with_cases(40));
+        let session = RefCell::new(session);
+        let law = |prompts: Vec<Vec<u32>>| {
+            let mut session = session.borrow_mut();
+            let rows: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+            let together = session.run_batch(&rows).unwrap();
+            for (ids, in_batch) in rows.iter().zip(together) {
+                let alone = session.run(ids).unwrap();
+                prop_assert!(largest_difference(&alone, &in_batch) < artifact.document.tolerance);
+            }
+            Ok(())
+        };
+        runner.run(&prompts, law).unwrap();
+    }
+
+    fn largest_difference(one: &Outputs, other: &Outputs) -> f32 {
+        let rows = |outputs: &Outputs| [&outputs.embedding[..], &outputs.latent, &outputs.output_tokens].concat();
+        assert_eq!(rows(one).len(), rows(other).len());
+        rows(one).iter().zip(rows(other)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     }
 
     fn without_latent(artifact: &Artifact) -> Vec<u8> {
@@ -211,7 +249,7 @@ mod tests {
     struct Panics;
 
     impl Session for Panics {
-        fn run(&mut self, _ids: &[u32]) -> Result<Outputs, SessionError> {
+        fn run_batch(&mut self, _prompts: &[&[u32]]) -> Result<Vec<Outputs>, SessionError> {
             panic!("as an engine might")
         }
     }
@@ -227,24 +265,21 @@ mod tests {
         }
     }
 
-    fn settings(engine: EngineChoice) -> RouterSettings {
-        RouterSettings {
-            path: None,
-            engine,
-            deadline: Duration::from_millis(5),
-            onnxruntime: None,
-            profiles: PathBuf::new(),
-        }
-    }
-
     #[test]
-    fn without_a_library_auto_runs_on_rten_and_onnx_runtime_does_not_start() {
+    fn without_a_library_auto_means_rten_and_onnx_runtime_is_refused() {
         let empty = tempfile::tempdir().unwrap();
+        let asked = |engine| {
+            let settings = RouterSettings {
+                path: None,
+                engine,
+                deadline: Duration::ZERO,
+                onnxruntime: None,
+                profiles: PathBuf::new(),
+            };
+            super::runtime(&settings, empty.path())
+        };
 
-        let auto = load(&settings(EngineChoice::Auto), empty.path(), 1).unwrap();
-        let strict = load(&settings(EngineChoice::OnnxRuntime), empty.path(), 1);
-
-        assert_eq!(auto.engine(), Engine::Rten);
-        assert!(matches!(strict, Err(LoadError::Engine(SessionError::NoLibrary { .. }))));
+        assert!(matches!(asked(EngineChoice::Auto), Ok(Runtime::Rten)));
+        assert!(matches!(asked(EngineChoice::OnnxRuntime), Err(LoadError::Engine(SessionError::NoLibrary { .. }))));
     }
 }

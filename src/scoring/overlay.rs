@@ -45,7 +45,7 @@ impl OverlayDocument {
         Self {
             schema_version: SCHEMA_VERSION,
             router: name.clone(),
-            artifact: artifact.checksum.clone(),
+            artifact: artifact.checksum.to_string(),
             fitted,
             source,
             profile,
@@ -172,7 +172,7 @@ fn read(path: &Path, artifact: &Artifact) -> Result<OverlayDocument, OverlayErro
             document.schema_version
         )));
     }
-    if document.artifact != artifact.checksum {
+    if *document.artifact != *artifact.checksum {
         let (router, model) = (document.router, document.profile.name.to_string());
         return Err(OverlayError::Foreign { path: path.to_owned(), router, model });
     }

@@ -19,13 +19,19 @@ use super::{
     artifact::Artifact,
     overlay::Overlay,
     profiles::Profiles,
+    queue::{Queue, QueueError},
     session::{Outputs, Session, SessionError},
     tokens::TokensError,
 };
 use crate::domain::{Familiarity, Length, PromptView, Scores, ScoresUnavailable};
 
-/// Sessions that take turns.
-type Pool = Vec<Mutex<Box<dyn Session>>>;
+/// Where the graph runs.
+enum Place {
+    /// On the thread that asks, on one of these sessions.
+    Here(Vec<Mutex<Box<dyn Session>>>),
+    /// On threads of its own.
+    Queue(Queue),
+}
 
 /// A loaded router model.
 pub struct Router {
@@ -34,7 +40,7 @@ pub struct Router {
     profiles: ArcSwap<Profiles>,
     overlay: Option<Overlay>,
     engine: Engine,
-    pool: Pool,
+    place: Place,
     next: AtomicUsize,
     has_failed: AtomicBool,
 }
@@ -49,16 +55,16 @@ enum ScoreError {
     Session(#[from] SessionError),
     #[error("the graph gave a number that is not finite")]
     NotFinite,
-    #[error("the engine panicked")]
-    Panicked,
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("its turn did not come in time")]
+    Late,
 }
 
 impl Router {
-    /// Returns the scorer; `pool` is not empty.
-    pub fn new(artifact: Artifact, engine: Engine, pool: Vec<Box<dyn Session>>) -> Self {
-        let pool = pool.into_iter().map(Mutex::new).collect();
-        let (profiles, next) = (ArcSwap::from_pointee(artifact.profiles.clone()), AtomicUsize::new(0));
-        Self { artifact, profiles, overlay: None, engine, pool, next, has_failed: AtomicBool::new(false) }
+    /// Returns a scorer that runs the graph where it is asked; `sessions` is not empty.
+    pub fn new(artifact: Artifact, engine: Engine, sessions: Vec<Box<dyn Session>>) -> Self {
+        Self::at(Place::Here(sessions.into_iter().map(Mutex::new).collect()), artifact, engine)
     }
 
     /// Adds the profiles of an overlay, now and whenever they are read again.
@@ -69,30 +75,50 @@ impl Router {
         self
     }
 
-    /// Scores one prompt here and now.
-    fn score_now(&self, text: &str, start: Instant, deadline: Duration) -> Result<Scores, ScoreError> {
-        let ids = self.artifact.tokens.ids(text)?;
-        let outputs = self.session(deadline)?.run(&ids)?;
+    /// Returns a scorer that runs a heavy graph on threads of its own, one per session.
+    pub fn queued(artifact: Artifact, engine: Engine, sessions: Vec<Box<dyn Session>>) -> Self {
+        Self::at(Place::Queue(Queue::start(sessions)), artifact, engine)
+    }
+
+    fn at(place: Place, artifact: Artifact, engine: Engine) -> Self {
+        let (profiles, next) = (ArcSwap::from_pointee(artifact.profiles.clone()), AtomicUsize::new(0));
+        Self { artifact, profiles, overlay: None, engine, place, next, has_failed: AtomicBool::new(false) }
+    }
+
+    async fn try_score(&self, text: &str, start: Instant, deadline: Duration) -> Result<Scores, ScoreError> {
+        let ids = guarded(|| Ok(self.artifact.tokens.ids(text)?))?;
+        let outputs = match &self.place {
+            Place::Here(pool) => guarded(|| Ok(self.session(pool, deadline)?.run(&ids)?))?,
+            Place::Queue(queue) => {
+                tokio::time::timeout(deadline, queue.run(ids)).await.map_err(|_| ScoreError::Late)??
+            }
+        };
         if !is_finite(&outputs) {
             return Err(ScoreError::NotFinite);
         }
-        Ok(scores_with(&self.artifact, &self.profiles.load(), outputs, start.elapsed()))
+        guarded(|| Ok(scores_with(&self.artifact, &self.profiles.load(), outputs, start.elapsed())))
     }
 
     /// Returns a free session, or waits for one: the holder needs it for a fraction of a millisecond.
-    fn session(&self, deadline: Duration) -> Result<MutexGuard<'_, Box<dyn Session>>, ScoreError> {
-        if let Some(free) = self.pool.iter().find_map(Mutex::try_lock) {
+    fn session<'a>(
+        &self,
+        pool: &'a [Mutex<Box<dyn Session>>],
+        deadline: Duration,
+    ) -> Result<MutexGuard<'a, Box<dyn Session>>, ScoreError> {
+        if let Some(free) = pool.iter().find_map(Mutex::try_lock) {
             return Ok(free);
         }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.pool.len().max(1);
-        let session = self.pool.get(turn).ok_or(ScoreError::Full)?;
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % pool.len().max(1);
+        let session = pool.get(turn).ok_or(ScoreError::Full)?;
         session.try_lock_for(deadline).ok_or(ScoreError::Full)
     }
 
     /// Logs the first failure as an error; one broken model must not flood the log.
     fn report(&self, error: &ScoreError) -> ScoresUnavailable {
-        if matches!(error, ScoreError::Full) {
-            return ScoresUnavailable::Full;
+        match error {
+            ScoreError::Full | ScoreError::Queue(QueueError::Full) => return ScoresUnavailable::Full,
+            ScoreError::Late => return ScoresUnavailable::Late,
+            _ => {}
         }
         if self.has_failed.swap(true, Ordering::Relaxed) {
             tracing::debug!(error = %error, "router model failed again");
@@ -102,6 +128,11 @@ impl Router {
         }
         ScoresUnavailable::Failed
     }
+}
+
+/// Runs what calls into an engine or a tokenizer; a panic there becomes an error.
+fn guarded<T>(run: impl FnOnce() -> Result<T, ScoreError>) -> Result<T, ScoreError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(ScoreError::Session(SessionError::Panicked)))
 }
 
 /// Returns what the artifact makes of the graph's outputs: the same in the gateway and where a router is measured.
@@ -124,7 +155,7 @@ fn scores_with(artifact: &Artifact, profiles: &Profiles, outputs: Outputs, took:
         prior,
         familiarity,
         topics,
-        artifact: Arc::from(artifact.checksum.as_str()),
+        artifact: Arc::clone(&artifact.checksum),
         took,
     }
 }
@@ -145,8 +176,8 @@ fn is_finite(outputs: &Outputs) -> bool {
 impl Scorer for Router {
     async fn score(&self, prompt: &PromptView, deadline: Duration) -> Result<Scores, ScoresUnavailable> {
         let start = Instant::now();
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.score_now(&prompt.text, start, deadline)));
-        let scores = attempt.unwrap_or(Err(ScoreError::Panicked)).map_err(|error| self.report(&error))?;
+        let outcome = self.try_score(&prompt.text, start, deadline).await;
+        let scores = outcome.map_err(|error| self.report(&error))?;
         if scores.took > deadline {
             return Err(ScoresUnavailable::Late);
         }
@@ -159,6 +190,10 @@ impl Scorer for Router {
 
     fn artifact(&self) -> &str {
         &self.artifact.document.name
+    }
+
+    fn checksum(&self) -> &str {
+        &self.artifact.checksum
     }
 
     fn reload_profiles(&self) {

@@ -40,6 +40,9 @@ pub enum SessionError {
     /// The graph lacks an input or output of the contract.
     #[error("the graph has no node named `{0}`")]
     MissingNode(&'static str),
+    /// The engine panicked.
+    #[error("the engine panicked")]
+    Panicked,
     /// An output is not what the contract says.
     #[error("output `{0}` is not a matrix of f32 with one row per prompt")]
     BadOutput(&'static str),
@@ -47,9 +50,59 @@ pub enum SessionError {
 
 /// One runnable copy of the graph.
 pub trait Session: Send {
-    /// Runs the graph on one prompt; `ids` is not empty.
+    /// Runs the graph on prompts at once, each the ids of one prompt and not empty; outputs come in the same order. A prompt's
+    /// outputs do not depend on the others beyond rounding.
     ///
     /// # Errors
     /// The engine failed or its outputs are not those of the contract.
-    fn run(&mut self, ids: &[u32]) -> Result<Outputs, SessionError>;
+    fn run_batch(&mut self, prompts: &[&[u32]]) -> Result<Vec<Outputs>, SessionError>;
+
+    /// Runs the graph on one prompt; `ids` is not empty.
+    ///
+    /// # Errors
+    /// As for [`Session::run_batch`].
+    fn run(&mut self, ids: &[u32]) -> Result<Outputs, SessionError> {
+        let [embedding, ..] = OUTPUTS;
+        self.run_batch(&[ids])?.pop().ok_or(SessionError::BadOutput(embedding))
+    }
+}
+
+/// Prompts as the graph takes them: a row each, padded at the end to the longest.
+pub(super) struct Rows<T> {
+    /// Rows and columns.
+    pub(super) shape: [usize; 2],
+    /// Ids; padding is 0.
+    pub(super) ids: Vec<T>,
+    /// 1 for a token, 0 for padding.
+    pub(super) mask: Vec<f32>,
+}
+
+impl<T: Default> Rows<T> {
+    pub(super) fn of(prompts: &[&[u32]], convert: impl Fn(u32) -> T) -> Self {
+        let longest = prompts.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let size = prompts.len() * longest;
+        let (mut ids, mut mask) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        for prompt in prompts {
+            ids.extend(prompt.iter().map(|id| convert(*id)));
+            mask.resize(mask.len() + prompt.len(), 1.0);
+            ids.resize_with(ids.len() + longest - prompt.len(), T::default);
+            mask.resize(ids.len(), 0.0);
+        }
+        Self { shape: [prompts.len(), longest], ids, mask }
+    }
+}
+
+/// Joins the three outputs of every prompt; each holds a row per prompt.
+pub(super) fn outputs_of(count: usize, rows: [Vec<f32>; 3]) -> Vec<Outputs> {
+    let [embedding, latent, output_tokens] = rows;
+    let row = |values: &[f32], index: usize| {
+        let width = values.len() / count.max(1);
+        values.iter().skip(index * width).take(width).copied().collect()
+    };
+    let prompt = |index| Outputs {
+        embedding: row(&embedding, index),
+        latent: row(&latent, index),
+        output_tokens: row(&output_tokens, index),
+    };
+    (0..count).map(prompt).collect()
 }

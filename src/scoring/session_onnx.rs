@@ -9,7 +9,7 @@ use ort::{
 };
 use parking_lot::Mutex;
 
-use super::session::{ATTENTION_MASK, INPUT_IDS, OUTPUTS, Outputs, Session, SessionError};
+use super::session::{ATTENTION_MASK, INPUT_IDS, OUTPUTS, Outputs, Rows, Session, SessionError, outputs_of};
 
 fn failed(action: &'static str, error: &dyn std::fmt::Display) -> SessionError {
     SessionError::Engine { engine: "onnxruntime", action, message: error.to_string() }
@@ -80,7 +80,6 @@ fn is_cut_off(path: &Path) -> std::io::Result<bool> {
 /// A session on ONNX Runtime.
 pub struct OnnxSession {
     session: OrtSession,
-    mask: Vec<f32>,
 }
 
 impl OnnxSession {
@@ -100,7 +99,7 @@ impl OnnxSession {
                 return Err(SessionError::MissingNode(name));
             }
         }
-        Ok(Self { session, mask: Vec::new() })
+        Ok(Self { session })
     }
 }
 
@@ -115,29 +114,24 @@ fn build(environment: &Environment, onnx: &[u8]) -> Result<OrtSession, ort::Erro
 }
 
 impl Session for OnnxSession {
-    fn run(&mut self, ids: &[u32]) -> Result<Outputs, SessionError> {
-        let row: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
-        self.mask.resize(ids.len(), 1.0);
-        let shape = [1, ids.len()];
-        let ids = Tensor::from_array((shape, row)).map_err(|error| failed("take the ids", &error))?;
-        let mask = Tensor::from_array((shape, self.mask.clone())).map_err(|error| failed("take the mask", &error))?;
+    fn run_batch(&mut self, prompts: &[&[u32]]) -> Result<Vec<Outputs>, SessionError> {
+        let Rows { shape, ids, mask } = Rows::of(prompts, i64::from);
+        let ids = Tensor::from_array((shape, ids)).map_err(|error| failed("take the ids", &error))?;
+        let mask = Tensor::from_array((shape, mask)).map_err(|error| failed("take the mask", &error))?;
         let values = self
             .session
             .run(ort::inputs![INPUT_IDS => ids, ATTENTION_MASK => mask])
             .map_err(|error| failed("run the graph", &error))?;
         let [embedding, latent, output_tokens] = OUTPUTS;
-        Ok(Outputs {
-            embedding: row_of(&values, embedding)?,
-            latent: row_of(&values, latent)?,
-            output_tokens: row_of(&values, output_tokens)?,
-        })
+        let rows = |name| rows_of(&values, name, prompts.len());
+        Ok(outputs_of(prompts.len(), [rows(embedding)?, rows(latent)?, rows(output_tokens)?]))
     }
 }
 
-fn row_of(values: &SessionOutputs<'_>, name: &'static str) -> Result<Vec<f32>, SessionError> {
+fn rows_of(values: &SessionOutputs<'_>, name: &'static str, rows: usize) -> Result<Vec<f32>, SessionError> {
     let value = values.get(name).ok_or(SessionError::MissingNode(name))?;
     let (shape, numbers) = value.try_extract_tensor::<f32>().map_err(|_| SessionError::BadOutput(name))?;
-    if !matches!(**shape, [1, _]) {
+    if !matches!(**shape, [found, _] if usize::try_from(found) == Ok(rows)) {
         return Err(SessionError::BadOutput(name));
     }
     Ok(numbers.to_vec())

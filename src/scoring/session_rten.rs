@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value};
 use rten_tensor::{NdTensor, prelude::*};
 
-use super::session::{ATTENTION_MASK, INPUT_IDS, OUTPUTS, Outputs, Session, SessionError};
+use super::session::{ATTENTION_MASK, INPUT_IDS, OUTPUTS, Outputs, Rows, Session, SessionError, outputs_of};
 
 fn failed(action: &'static str) -> impl Fn(&dyn std::fmt::Display) -> SessionError {
     move |error| SessionError::Engine { engine: "rten", action, message: error.to_string() }
@@ -49,27 +49,26 @@ impl RtenSession {
 }
 
 impl Session for RtenSession {
-    fn run(&mut self, ids: &[u32]) -> Result<Outputs, SessionError> {
+    fn run_batch(&mut self, prompts: &[&[u32]]) -> Result<Vec<Outputs>, SessionError> {
         let graph = &self.graph;
         // RTen holds i64 inputs as i32.
-        let row: Vec<i32> = ids.iter().map(|id| id.cast_signed()).collect();
-        let id_tensor = NdTensor::from_data([1, row.len()], row);
-        let mask = NdTensor::full([1, ids.len()], 1.0_f32);
-        let inputs = vec![(graph.ids, id_tensor.into()), (graph.mask, mask.into())];
+        let Rows { shape, ids, mask } = Rows::of(prompts, u32::cast_signed);
+        let (ids, mask) = (NdTensor::from_data(shape, ids), NdTensor::from_data(shape, mask));
+        let inputs = vec![(graph.ids, ids.into()), (graph.mask, mask.into())];
         let values = graph
             .model
             .run(inputs, &graph.outputs, Some(self.options.clone()))
             .map_err(|error| failed("run the graph")(&error))?;
-        let mut rows = values.into_iter().zip(OUTPUTS).map(|(value, name)| row_of(value, name));
-        let mut next = |name| rows.next().unwrap_or(Err(SessionError::MissingNode(name)));
+        let mut values = values.into_iter().zip(OUTPUTS).map(|(value, name)| rows_of(value, name, prompts.len()));
+        let mut next = |name| values.next().unwrap_or(Err(SessionError::MissingNode(name)));
         let [embedding, latent, output_tokens] = OUTPUTS;
-        Ok(Outputs { embedding: next(embedding)?, latent: next(latent)?, output_tokens: next(output_tokens)? })
+        Ok(outputs_of(prompts.len(), [next(embedding)?, next(latent)?, next(output_tokens)?]))
     }
 }
 
-fn row_of(value: Value, name: &'static str) -> Result<Vec<f32>, SessionError> {
+fn rows_of(value: Value, name: &'static str, rows: usize) -> Result<Vec<f32>, SessionError> {
     let tensor = value.into_tensor::<f32>().ok_or(SessionError::BadOutput(name))?;
-    if tensor.ndim() != 2 || tensor.size(0) != 1 {
+    if tensor.ndim() != 2 || tensor.size(0) != rows {
         return Err(SessionError::BadOutput(name));
     }
     Ok(tensor.to_vec())

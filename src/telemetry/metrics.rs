@@ -101,8 +101,8 @@ table! {
     feedback: Spread<2> = "pointsman_feedback_ratio" ["policy", "model"] in RATIOS;
     /// Requests that were routed without scores, by why there were none.
     scores_unavailable: Count<1> = "pointsman_scores_unavailable_total" ["reason"];
-    /// The router model and the engine that runs it; always 1.
-    router: Level<2> = "pointsman_router_info" ["engine", "artifact"];
+    /// The router model, its checksum and the engine that runs it; always 1.
+    router: Level<3> = "pointsman_router_info" ["engine", "artifact", "checksum"];
 
     /// Lookups in the exact cache by what came of them; bypass means that none was allowed.
     cache_lookups: Count<1> = "pointsman_cache_lookups_total" ["outcome"];
@@ -149,6 +149,13 @@ impl Metrics {
             tracing::error!(error = %error, "metrics cannot be rendered");
             String::new()
         })
+    }
+}
+
+impl<const LABELS: usize> Level<LABELS> {
+    /// Forgets every series.
+    pub(super) fn clear(&self) {
+        self.0.reset();
     }
 }
 

@@ -34,10 +34,12 @@ impl Telemetry {
         self.metrics.feedback.at([policy, model]).observe(graded.score.value());
     }
 
-    /// Says once which router model runs on which engine; `None` when requests are routed without scores.
-    pub fn set_router(&self, router: Option<(&str, &str)>) {
-        let (engine, artifact) = router.unwrap_or((NONE, NONE));
-        self.metrics.router.at([engine, artifact]).set(1.0);
+    /// Says which router model runs on which engine: engine, artifact and checksum; `None` when requests are routed without
+    /// scores.
+    pub fn set_router(&self, router: Option<(&str, &str, &str)>) {
+        let (engine, artifact, checksum) = router.unwrap_or((NONE, NONE, NONE));
+        self.metrics.router.clear();
+        self.metrics.router.at([engine, artifact, checksum]).set(1.0);
     }
 
     /// Says how much the exact cache holds.

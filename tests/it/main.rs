@@ -28,5 +28,6 @@ mod quotas;
 mod readme;
 mod redteam;
 mod resilience;
+mod router_model;
 mod rules;
 mod streaming;

@@ -29,6 +29,17 @@ pub enum Precision {
     Int8,
 }
 
+impl Precision {
+    /// Returns the least cosine between an embedding and the published one. Plain weights reach 0.999999; eight-bit activations
+    /// alone cost up to 0.012, a wrong operation far more.
+    pub const fn least_cosine(self) -> f32 {
+        match self {
+            Self::F32 => 0.999,
+            Self::Int8 => 0.98,
+        }
+    }
+}
+
 const VOCABULARY: usize = 30_522;
 const POSITIONS: usize = 512;
 const LAYERS: usize = 6;
@@ -164,13 +175,13 @@ impl Writer<'_> {
     }
 
     fn norm(&mut self, weights: &str, input: &str, output: &str) -> Result<(), LearningError> {
-        let (scale, shift) = (format!("{output}_scale"), format!("{output}_shift"));
-        for (part, name) in [("weight", &scale), ("bias", &shift)] {
+        let (gain, shift) = (format!("{output}_gain"), format!("{output}_shift"));
+        for (part, name) in [("weight", &gain), ("bias", &shift)] {
             let tensor = self.weights.get(&format!("{weights}.{part}"), (1, WIDTH))?;
             self.graph.tensor(name, &[WIDTH], &tensor.data);
         }
         let settings = [("axis", Setting::Integer(-1)), ("epsilon", Setting::Number(EPSILON))];
-        self.graph.node_with("LayerNormalization", &[input, &scale, &shift], &[output], settings);
+        self.graph.node_with("LayerNormalization", &[input, &gain, &shift], &[output], settings);
         Ok(())
     }
 

@@ -10,8 +10,10 @@ use crate::learning::{
 };
 use crate::scoring::onnx::{FLOAT, INT8};
 
-/// Largest stored weight.
+/// Largest stored weight of a product.
 const LARGEST: f32 = 63.0;
+/// Largest stored entry of a table, which is looked up and not multiplied.
+const LARGEST_LOOKED_UP: f32 = 127.0;
 
 /// Quantises the tensor `name` to `<name>_bytes` with `<name>_scale` and `<name>_zero`.
 pub fn activations(graph: &mut Builder, name: &str) {
@@ -22,7 +24,7 @@ pub fn activations(graph: &mut Builder, name: &str) {
 /// Adds the product of a tensor that [`activations`] has quantised with weights `[inputs, outputs]`.
 pub fn product(graph: &mut Builder, (input, weights): (&str, &Matrix), output: &str) {
     let part = |part: &str| format!("{output}_{part}");
-    let (bytes, scales) = columns(weights);
+    let (bytes, scales) = columns(weights, LARGEST);
     let (stored, stored_zero, stored_scale) = (part("weights"), part("weights_zero"), part("weights_scale"));
     graph.constant(&stored, &[weights.rows, weights.columns], INT8, bytes);
     graph.constant(&stored_zero, &[], INT8, vec![0]);
@@ -38,7 +40,7 @@ pub fn product(graph: &mut Builder, (input, weights): (&str, &Matrix), output: &
 /// Adds the rows of a table of 8-bit rows, each with its own scale, that `index` asks for.
 pub fn rows(graph: &mut Builder, name: &str, table: &Matrix, index: &str, output: &str) {
     let part = |part: &str| format!("{name}_{part}");
-    let (columns, scales) = columns(&table.transposed());
+    let (columns, scales) = columns(&table.transposed(), LARGEST_LOOKED_UP);
     graph.constant(name, &[table.rows, table.columns], INT8, transposed(&columns, table.columns));
     graph.tensor(&part("scale"), &[table.rows, 1], &scales);
     graph.node_on_axis("Gather", &[name, index], &part("bytes"), 0);
@@ -52,12 +54,12 @@ fn as_float(graph: &mut Builder, input: &str, output: &str) {
 }
 
 /// Returns the rounded weights, row by row as two's complement, and the scale of each column.
-fn columns(weights: &Matrix) -> (Vec<u8>, Vec<f32>) {
+fn columns(weights: &Matrix, bound: f32) -> (Vec<u8>, Vec<f32>) {
     let mut largest = vec![0.0_f32; weights.columns];
     for row in weights.iter() {
         largest.iter_mut().zip(row).for_each(|(largest, weight)| *largest = largest.max(weight.abs()));
     }
-    let scales: Vec<f32> = largest.iter().map(|largest| largest.max(1e-12) / LARGEST).collect();
+    let scales: Vec<f32> = largest.iter().map(|largest| largest.max(1e-12) / bound).collect();
     let bytes = weights.iter().flat_map(|row| row.iter().zip(&scales));
     let bytes = bytes.map(|(weight, scale)| ((weight / scale).round() as i8).cast_unsigned());
     (bytes.collect(), scales)
@@ -76,7 +78,7 @@ mod tests {
     fn rounded_weights_times_their_scale_are_close_to_the_weights() {
         let weights = Matrix { rows: 2, columns: 3, data: vec![0.5, -2.0, 0.0, -0.25, 1.0, 0.0] };
 
-        let (bytes, scales) = columns(&weights);
+        let (bytes, scales) = columns(&weights, LARGEST);
 
         for (index, weight) in weights.data.iter().enumerate() {
             let scale = scales[index % 3];

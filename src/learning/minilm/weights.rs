@@ -57,6 +57,44 @@ impl Weights {
     }
 }
 
+#[cfg(test)]
+impl Weights {
+    /// Returns weights of the encoder's shapes with values that only look like weights.
+    pub(super) fn made_up() -> Self {
+        let (width, wide) = (super::WIDTH, 4 * super::WIDTH);
+        let mut tensors = HashMap::new();
+        let mut add = |name: String, rows: usize, columns: usize, middle: f32| {
+            let value = |index: usize| ((index * 7919 + rows * 31 + name.len()) % 997) as f32 / 997.0 - 0.5;
+            let data = (0..rows * columns).map(|index| middle + 0.1 * value(index)).collect();
+            tensors.insert(name, Matrix { rows, columns, data });
+        };
+        for (name, rows) in [("word_embeddings", 30_522), ("position_embeddings", 512), ("token_type_embeddings", 2)] {
+            add(format!("embeddings.{name}.weight"), rows, width, 0.0);
+        }
+        let linear = [
+            ("attention.self.query", width, width),
+            ("attention.self.key", width, width),
+            ("attention.self.value", width, width),
+            ("attention.output.dense", width, width),
+            ("intermediate.dense", wide, width),
+            ("output.dense", width, wide),
+        ];
+        let mut norms = vec!["embeddings".to_owned()];
+        for layer in 0..6 {
+            for (name, rows, columns) in linear {
+                add(format!("encoder.layer.{layer}.{name}.weight"), rows, columns, 0.0);
+                add(format!("encoder.layer.{layer}.{name}.bias"), 1, rows, 0.0);
+            }
+            norms.extend([format!("encoder.layer.{layer}.attention.output"), format!("encoder.layer.{layer}.output")]);
+        }
+        for norm in norms {
+            add(format!("{norm}.LayerNorm.weight"), 1, width, 1.0);
+            add(format!("{norm}.LayerNorm.bias"), 1, width, 0.0);
+        }
+        Self { tensors }
+    }
+}
+
 impl Entry {
     fn read(&self, numbers: &[u8]) -> Option<Matrix> {
         let (rows, columns) = match self.shape.as_slice() {
