@@ -4,6 +4,7 @@
 //! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`] and
 //! [`presence`], [`wide`] heads for domains and [`traits`], [`abilities`], [`lengths`], then
 //! [`graph`] (written with [`builder`]) and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
+//! [`mod@work`] keeps finished stages, [`promotion`] says whether the result may replace the artifact in use.
 //! [`probes`] are what a new model is asked to learn what it can do.
 //!
 //! What an artifact knows of models is a [`cohort`]: [`abilities`], made honest by [`calibration`], with what a model that nobody
@@ -38,6 +39,7 @@ pub mod presence;
 pub mod probes;
 pub mod profiles;
 pub mod progress;
+pub mod promotion;
 pub mod redteam;
 pub mod surroundings;
 pub mod topics;
@@ -45,6 +47,7 @@ pub mod train;
 pub mod traits;
 pub mod vocabulary;
 pub mod wide;
+pub mod work;
 
 use std::path::PathBuf;
 
@@ -53,7 +56,8 @@ use crate::{domain::ids::ParseNameError, routing::ParameterError, scoring::LoadE
 pub use self::{
     data::read_sets,
     progress::{Progress, Silent},
-    train::{TrainSettings, train},
+    train::{TrainSettings, train, train_in},
+    work::Work,
 };
 
 /// Why training or evaluation ended.

@@ -1,5 +1,7 @@
 //! `pointsman train`: a router artifact from data.
 
+mod promotion;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,11 +12,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use pointsman::{
     learning::{
-        Progress, TrainSettings,
+        Progress, TrainSettings, Work,
         card::card,
         data::Set,
         evaluate::{Settings, evaluate, forecast::Subject},
-        read_sets, train,
+        read_sets, train_in,
     },
     scoring::{
         Artifact,
@@ -28,6 +30,11 @@ use super::CliResult;
 
 /// Arguments of `train`.
 #[derive(Args)]
+#[command(
+    after_help = "An interrupted training goes on where it ended when it is started again with the same arguments.\n\
+        With --promote-to or --config the new artifact replaces the one in use if it is not worse on prompts that neither was\n\
+        trained on; a running gateway picks it up by itself. The old one stays beside it as <folder>.previous."
+)]
 pub(crate) struct TrainArgs {
     /// Folder of sets: each with meta.json and records.jsonl.zst
     #[arg(long)]
@@ -38,7 +45,16 @@ pub(crate) struct TrainArgs {
     /// The same seed and data give the same bytes
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Replace the folder if it is there
+    /// Where finished stages are kept until the end [default: <OUT>.work]
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Folder of the artifact in use
+    #[arg(long, value_name = "DIR")]
+    promote_to: Option<PathBuf>,
+    /// Configuration whose `router.path` is the artifact in use
+    #[arg(long, value_name = "FILE", conflicts_with = "promote_to")]
+    config: Option<PathBuf>,
+    /// Replace --out if it is there, and promote even what is worse
     #[arg(long)]
     force: bool,
 }
@@ -49,17 +65,28 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
     if args.out.exists() && !args.force {
         return Err(format!("{} exists; --force replaces it", args.out.display()).into());
     }
+    // Found before an hour's work, not after it.
+    let in_use = promotion::place(args.promote_to.as_deref(), args.config.as_deref())?;
     let bars = Bars::default();
     let start = tokio::time::Instant::now();
     let sets = read_sets(&args.data)?;
     for set in sets.iter().filter(|set| !set.is_open()) {
         eprintln!("not trained on: {} (licence: {})", set.meta.name, set.meta.license);
     }
-    train(&sets, &args.out, TrainSettings::seeded(args.seed), &bars)?;
+    let settings = TrainSettings::seeded(args.seed);
+    let folder = args.work.clone().unwrap_or_else(|| args.out.with_extension("work"));
+    let work = Work::open(&folder, &sets, settings);
+    train_in(&work, &sets, &args.out, settings, &bars)?;
     write_card(&sets, &args.out, &bars)?;
     bars.finish();
+    work.clear();
+    // Only an empty one goes: others may be at work there.
+    drop(std::fs::remove_dir(&folder));
     eprintln!("wrote {} in {:.1} s", args.out.display(), start.elapsed().as_secs_f64());
-    Ok(ExitCode::SUCCESS)
+    match in_use {
+        Some(in_use) => promotion::promote(&sets, (&args.out, &in_use), args.force, &bars),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Measures the artifact on what was held back and writes its card with its charts.

@@ -28,7 +28,7 @@ pub const FORMS: [&str; 8] =
     ["digits", "punctuation", "operators", "brackets", "pieces", "single_letters", "other_scripts", "unknown"];
 
 /// A static encoder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Encoder {
     /// Weighted token vectors, `[vocabulary, EMBEDDING]`.
     pub table: Matrix,

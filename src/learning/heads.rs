@@ -7,7 +7,7 @@
 use super::matrix::{Matrix, Normal, add_scaled, dot};
 
 /// A linear map with a bias per output: `weights` is `[outputs, inputs]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Linear {
     /// One row per output.
     pub weights: Matrix,

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 /// A row-major matrix.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Matrix {
     /// Rows.
     pub rows: usize,

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::learning::Silent;
 
-    /// Weights of the right shapes without the right values.
+    /// An encoder of the right kind without the right values.
     fn made_up() -> Minilm {
         let tokenizer = br#"{"version":"1.0","truncation":null,"padding":{"strategy":{"Fixed":128},"direction":"Right",
             "pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"[PAD]"},"added_tokens":[],"normalizer":null,

@@ -24,6 +24,7 @@ use super::{
     traits::{Trait, traits},
     vocabulary::train_vocabulary,
     wide::{self, Rows, SoftmaxSettings, Wide, softmax_regression},
+    work::Work,
 };
 use crate::scoring::{artifact::question_hash, profiles::Profiles, tokens::Tokens};
 
@@ -53,24 +54,39 @@ const FOLDS: usize = 5;
 /// # Errors
 /// There is nothing to learn from, or the folder cannot be written.
 pub fn train(sets: &[Set], out: &Path, settings: TrainSettings, progress: &dyn Progress) -> Result<(), LearningError> {
+    train_in(&Work::none(), sets, out, settings, progress)
+}
+
+/// The same, going on from the stages that an earlier training on the same data left behind.
+///
+/// # Errors
+/// As for [`train`].
+pub fn train_in(
+    work: &Work,
+    sets: &[Set],
+    out: &Path,
+    settings: TrainSettings,
+    progress: &dyn Progress,
+) -> Result<(), LearningError> {
     let examples = Examples::of(sets, &HeldBack::of(sets));
     if examples.prompts.len() < FOLDS || examples.domains.len() < 2 {
         return Err(LearningError::TooLittle { prompts: examples.prompts.len(), domains: examples.domains.len() });
     }
     progress.begin("vocabulary", 1);
     let texts: Vec<&str> = examples.prompts.iter().map(String::as_str).collect();
-    let vocabulary = train_vocabulary(&texts, settings.vocabulary)?;
+    let vocabulary = work.stage("vocabulary", || train_vocabulary(&texts, settings.vocabulary))?;
     let tokens = Tokens::parse(&vocabulary.json).map_err(|error| LearningError::Tokenizer(error.to_string()))?;
     progress.step();
     progress.begin("encoder", 2);
     let ids: Result<Vec<Vec<u32>>, _> = texts.par_iter().map(|text| tokens.ids(text)).collect();
     let ids = ids.map_err(|error| LearningError::Tokenizer(error.to_string()))?;
     progress.step();
-    let encoder = Encoder::train(&vocabulary.tokens, &ids, &mut stage_rng(settings.seed, 1));
+    let encoder =
+        work.stage("encoder", || Ok(Encoder::train(&vocabulary.tokens, &ids, &mut stage_rng(settings.seed, 1))))?;
     progress.step();
     let presence = Presence::train(vocabulary.tokens.len(), &ids);
     let inputs = Inputs { dense: encoder.encode_all(&ids), presence: Some(&presence), ids: &ids };
-    let (heads, profiles) = fit_heads(&examples, &inputs, settings, progress);
+    let (heads, profiles) = fit_heads(&examples, &inputs, settings, (work, progress))?;
     progress.begin("writing", 1);
     let trained = Trained { settings, examples: &examples, vocabulary, encoder, heads, profiles };
     export::write(&trained, out)?;
@@ -82,21 +98,22 @@ fn fit_heads(
     examples: &Examples,
     inputs: &Inputs<'_>,
     settings: TrainSettings,
-    progress: &dyn Progress,
-) -> (Heads, Profiles) {
+    (work, progress): (&Work, &dyn Progress),
+) -> Result<(Heads, Profiles), LearningError> {
     let scaling = Scaling::of(&inputs.dense);
     let rows = inputs.rows(&scaling);
     let traits = traits(examples);
     let about = about(&traits, examples.domains.len());
     progress.begin("domains and traits", FOLDS as u64 + 1);
-    let fits: Vec<Fit> = (0..=FOLDS)
+    let fits: Result<Vec<Fit>, LearningError> = (0..=FOLDS)
         .into_par_iter()
         .map(|fold| {
-            let fit = Fit::new(examples, &rows, &traits, settings, fold);
+            let fit = work.stage(&format!("fold-{fold}"), || Ok(Fit::new(examples, &rows, &traits, settings, fold)));
             progress.step();
             fit
         })
         .collect();
+    let fits = fits?;
     let latents = held_out_latents(examples, &rows, &fits, &about);
     progress.begin("lengths", 1);
     let joined = joined(&inputs.dense, &latents, examples.domains.len());
@@ -124,7 +141,7 @@ fn fit_heads(
         about,
         length: lengths.head,
     };
-    (heads, profiles)
+    Ok((heads, profiles))
 }
 
 /// What the encoder gives.
@@ -149,6 +166,7 @@ impl Inputs<'_> {
 }
 
 /// Wide heads fitted without one fold; fold number [`FOLDS`] leaves nothing out.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Fit {
     domains: Wide,
     traits: Wide,
@@ -277,6 +295,40 @@ mod tests {
 
         for file in ["router.yaml", "model.onnx", "tokenizer.json", "profiles.json", "golden.jsonl", "seen.bin"] {
             assert_eq!(std::fs::read(first.join(file)).unwrap(), std::fs::read(second.join(file)).unwrap(), "{file}");
+        }
+    }
+
+    /// Ends the training where profiles would begin.
+    struct GivesUp;
+
+    impl Progress for GivesUp {
+        fn begin(&self, stage: &'static str, _steps: u64) {
+            assert_ne!(stage, "profiles", "as if the process were killed");
+        }
+
+        fn step(&self) {}
+    }
+
+    #[test]
+    fn an_interrupted_training_goes_on_and_ends_with_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (through, resumed) = (folder.path().join("a/tiny-v1"), folder.path().join("b/tiny-v1"));
+        let sets = made_up();
+        let work = Work::open(&folder.path().join("work"), &sets, settings());
+        train(&sets, &through, settings(), &Silent).unwrap();
+
+        let killed = std::panic::AssertUnwindSafe(|| train_in(&work, &sets, &resumed, settings(), &GivesUp));
+        assert!(std::panic::catch_unwind(killed).is_err());
+        let left = std::fs::read_dir(folder.path().join("work")).unwrap().count();
+        train_in(&work, &sets, &resumed, settings(), &Silent).unwrap();
+
+        assert_eq!(left, 2 + FOLDS + 1, "vocabulary, encoder and folds were kept");
+        for file in ["router.yaml", "model.onnx", "profiles.json"] {
+            assert_eq!(
+                std::fs::read(through.join(file)).unwrap(),
+                std::fs::read(resumed.join(file)).unwrap(),
+                "{file}"
+            );
         }
     }
 

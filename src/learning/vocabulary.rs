@@ -22,7 +22,7 @@ pub const UNKNOWN: &str = "[UNK]";
 const MAX_WORD: usize = 40;
 
 /// A trained vocabulary.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Vocabulary {
     /// `tokenizer.json`.
     pub json: Vec<u8>,

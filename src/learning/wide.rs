@@ -42,7 +42,7 @@ impl Rows {
 }
 
 /// A linear map from sparse rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Wide {
     /// `[columns, outputs]`.
     pub weights: Matrix,

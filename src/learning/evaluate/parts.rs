@@ -52,7 +52,7 @@ impl<'a> Parts<'a> {
     /// learned from the set. With `val` and `test` records, `val` tunes and `test` is reported; otherwise each half of the
     /// prompts, by hash, is reported with what was chosen on the other.
     pub fn of(set: &'a Set, seen: &[u64], fit: &'a Fit) -> Self {
-        let seen = Seen { sorted: seen, keys: Keys::of(std::iter::once(set)) };
+        let seen = Seen::new(set, seen);
         let is_train = |record: &&Record| record.split == Some(Split::Train);
         let (train, others): (Vec<&Record>, Vec<&Record>) = set.records.iter().partition(|record| is_train(record));
         let known = train.iter().filter(|record| seen.has(&record.prompt)).count();
@@ -119,13 +119,19 @@ fn related<'a>(set: &Set, sets: &'a [Set]) -> Vec<&'a Set> {
 }
 
 /// The prompts that a router was trained on.
-struct Seen<'a> {
+pub struct Seen<'a> {
     sorted: &'a [u64],
     keys: Keys,
 }
 
-impl Seen<'_> {
-    fn has(&self, prompt: &str) -> bool {
+impl<'a> Seen<'a> {
+    /// Takes the sorted hashes that an artifact lists; prompts are those of a set.
+    pub fn new(set: &Set, sorted: &'a [u64]) -> Self {
+        Self { sorted, keys: Keys::of(std::iter::once(set)) }
+    }
+
+    /// Returns whether a prompt was trained on.
+    pub fn has(&self, prompt: &str) -> bool {
         self.keys.get(prompt).iter().any(|key| self.sorted.binary_search(key).is_ok())
     }
 }

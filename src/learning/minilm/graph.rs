@@ -40,9 +40,6 @@ impl Precision {
     }
 }
 
-const VOCABULARY: usize = 30_522;
-const POSITIONS: usize = 512;
-const LAYERS: usize = 6;
 const HEADS: usize = 12;
 const HEAD_WIDTH: usize = WIDTH / HEADS;
 const WIDE: usize = 4 * WIDTH;
@@ -58,11 +55,12 @@ pub fn write(name: &str, weights: &Weights, heads: &Heads, precision: Precision)
     let mut writer = Writer { graph: Builder::default(), weights, precision };
     writer.constants();
     writer.words()?;
-    for layer in 0..LAYERS {
+    let layers = weights.layers();
+    for layer in 0..layers {
         writer.attention(layer)?;
         writer.feed_forward(layer)?;
     }
-    writer.pool();
+    writer.pool(layers);
     let mut graph = writer.graph;
     graph.node("Identity", &["embedding"], "inputs");
     attach(heads, &mut graph);
@@ -94,8 +92,8 @@ impl Writer<'_> {
 
     /// Word, position and segment vectors; there is one segment.
     fn words(&mut self) -> Result<(), LearningError> {
-        let words = self.weights.get("embeddings.word_embeddings.weight", (VOCABULARY, WIDTH))?;
-        let mut positions = self.weights.get("embeddings.position_embeddings.weight", (POSITIONS, WIDTH))?.clone();
+        let words = self.weights.table("embeddings.word_embeddings.weight", WIDTH)?;
+        let mut positions = self.weights.table("embeddings.position_embeddings.weight", WIDTH)?.clone();
         let segments = self.weights.get("embeddings.token_type_embeddings.weight", (2, WIDTH))?;
         for row in positions.data.chunks_exact_mut(WIDTH) {
             row.iter_mut().zip(segments.row(0)).for_each(|(value, segment)| *value += segment);
@@ -166,8 +164,8 @@ impl Writer<'_> {
     }
 
     /// The mean over the tokens, at length 1: the sum does as well.
-    fn pool(&mut self) {
-        let last = format!("x{LAYERS}");
+    fn pool(&mut self, layers: usize) {
+        let last = format!("x{layers}");
         self.graph.node("Unsqueeze", &[ATTENTION_MASK, "axis_1"], "mask_row");
         self.graph.node("MatMul", &["mask_row", &last], "sum_row");
         self.graph.node("Squeeze", &["sum_row", "axis_1"], "sum");

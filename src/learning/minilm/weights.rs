@@ -42,6 +42,20 @@ impl Weights {
         Ok(Self { tensors })
     }
 
+    /// Returns the number of transformer layers.
+    pub fn layers(&self) -> usize {
+        let has = |layer: &usize| self.tensors.contains_key(&format!("encoder.layer.{layer}.output.dense.weight"));
+        (0..).take_while(has).count()
+    }
+
+    /// Returns a tensor of any number of rows.
+    ///
+    /// # Errors
+    /// As for [`Weights::get`].
+    pub fn table(&self, name: &str, columns: usize) -> Result<&Matrix, LearningError> {
+        self.get(name, (self.tensors.get(name).map_or(0, |tensor| tensor.rows), columns))
+    }
+
     /// Returns a tensor of the given rows and columns; a vector is one row.
     ///
     /// # Errors
@@ -59,7 +73,7 @@ impl Weights {
 
 #[cfg(test)]
 impl Weights {
-    /// Returns weights of the encoder's shapes with values that only look like weights.
+    /// Returns weights of the encoder's kind, six words and one layer, with values that only look like weights.
     pub(super) fn made_up() -> Self {
         let (width, wide) = (super::WIDTH, 4 * super::WIDTH);
         let mut tensors = HashMap::new();
@@ -68,7 +82,7 @@ impl Weights {
             let data = (0..rows * columns).map(|index| middle + 0.1 * value(index)).collect();
             tensors.insert(name, Matrix { rows, columns, data });
         };
-        for (name, rows) in [("word_embeddings", 30_522), ("position_embeddings", 512), ("token_type_embeddings", 2)] {
+        for (name, rows) in [("word_embeddings", 6), ("position_embeddings", 512), ("token_type_embeddings", 2)] {
             add(format!("embeddings.{name}.weight"), rows, width, 0.0);
         }
         let linear = [
@@ -80,7 +94,7 @@ impl Weights {
             ("output.dense", width, wide),
         ];
         let mut norms = vec!["embeddings".to_owned()];
-        for layer in 0..6 {
+        for layer in 0..1 {
             for (name, rows, columns) in linear {
                 add(format!("encoder.layer.{layer}.{name}.weight"), rows, columns, 0.0);
                 add(format!("encoder.layer.{layer}.{name}.bias"), 1, rows, 0.0);
