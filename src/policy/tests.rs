@@ -318,13 +318,12 @@ proptest::proptest! {
 }
 
 #[test]
-fn every_fault_of_rules_is_told_at_its_place() {
+fn every_fault_of_a_condition_is_told_at_its_place() {
     let text = "\
-candidates: [simulated/small, simulated/medium]
+candidates: [simulated/small]
 rules:
-  - name: everything
-    model: simulated/small
-  - when:
+  - model: simulated/small
+    when:
       regex: 'sum (of'
       keywords: [invoice, ' ']
       topics: { math: 1.5 }
@@ -332,6 +331,60 @@ rules:
       tokens: { min: 10, max: 5 }
       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
       keys: ['']
+strategy: { capability: {} }
+";
+
+    insta::assert_snapshot!(faults(text), @r#"
+    p.yaml:5:14: rules[0].when.regex: the pattern does not compile at character 5: unclosed group
+      5 |       regex: 'sum (of'
+        |              ^^^^^^^^^
+
+    p.yaml:6:7: rules[0].when.keywords: a keyword must not be blank
+      6 |       keywords: [invoice, ' ']
+        |       ^^^^^^^^
+
+    p.yaml:7:23: rules[0].when.topics.math: 1.5 is too large: at most 1
+      7 |       topics: { math: 1.5 }
+        |                       ^^^
+
+    p.yaml:8:19: rules[0].when.languages[0]: unknown value "german"
+      8 |       languages: [german]
+        |                   ^^^^^^
+      help: known: af, ak, am, ar, az, be, bg, bn, ca, cs, cy, da, de, el, en, eo, es, et, fa, fi, fr, gu, he, hi, hr, hu, hy, id, it, ja, jv, ka, km, kn, ko, la, lt, lv, mk, ml, mr, my, ne, nl, no, or, pa, pl, pt, ro, ru, si, sk, sl, sn, sr, sv, ta, te, th, tk, tl, tr, uk, ur, uz, vi, yi, zh, zu
+
+    p.yaml:9:7: rules[0].when.tokens: the range is empty: min is above max
+      9 |       tokens: { min: 10, max: 5 }
+        |       ^^^^^^
+
+    p.yaml:10:22: rules[0].when.time.hours: "8-18" is not hours of a day
+      10 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+         |                      ^^^^
+      help: for instance "08:00-18:00"
+
+    p.yaml:10:39: rules[0].when.time.weekdays[0]: unknown value "mon"
+      10 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+         |                                       ^^^
+      help: did you mean "monday"?
+
+    p.yaml:10:51: rules[0].when.time.zone: unknown time zone "Europe/Berlim"
+      10 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
+         |                                                   ^^^^^^^^^^^^^
+      help: for instance "Europe/Berlin", or "UTC"
+
+    p.yaml:11:14: rules[0].when.keys[0]: a name must not be empty
+      11 |       keys: ['']
+         |              ^^
+    "#);
+}
+
+#[test]
+fn every_fault_of_what_a_rule_does_is_told_at_its_place() {
+    let text = "\
+candidates: [simulated/small, simulated/medium]
+rules:
+  - name: everything
+    model: simulated/small
+  - when: { keywords: [invoice] }
     candidates: [simulated/small, simulated/large]
     model: simulated/medium
     strategy: { capability: { prefer: best } }
@@ -345,79 +398,39 @@ outside: { safe: simulated/large }
       3 |   - name: everything
         |     ^
 
-    p.yaml:6:14: rules[1].when.regex: the pattern does not compile at character 5: unclosed group
-      6 |       regex: 'sum (of'
-        |              ^^^^^^^^^
+    p.yaml:6:35: rules[1].candidates[1]: the model "simulated/large" is not among the policy's candidates
+      6 |     candidates: [simulated/small, simulated/large]
+        |                                   ^^^^^^^^^^^^^^^
 
-    p.yaml:7:7: rules[1].when.keywords: a keyword must not be blank
-      7 |       keywords: [invoice, ' ']
-        |       ^^^^^^^^
+    p.yaml:7:12: rules[1].model: a rule that names the model leaves nothing to a strategy or to further rules
+      7 |     model: simulated/medium
+        |            ^^^^^^^^^^^^^^^^
 
-    p.yaml:8:23: rules[1].when.topics.math: 1.5 is too large: at most 1
-      8 |       topics: { math: 1.5 }
-        |                       ^^^
-
-    p.yaml:9:19: rules[1].when.languages[0]: unknown value "german"
-      9 |       languages: [german]
-        |                   ^^^^^^
-      help: known: af, ak, am, ar, az, be, bg, bn, ca, cs, cy, da, de, el, en, eo, es, et, fa, fi, fr, gu, he, hi, hr, hu, hy, id, it, ja, jv, ka, km, kn, ko, la, lt, lv, mk, ml, mr, my, ne, nl, no, or, pa, pl, pt, ro, ru, si, sk, sl, sn, sr, sv, ta, te, th, tk, tl, tr, uk, ur, uz, vi, yi, zh, zu
-
-    p.yaml:10:7: rules[1].when.tokens: the range is empty: min is above max
-      10 |       tokens: { min: 10, max: 5 }
-         |       ^^^^^^
-
-    p.yaml:11:22: rules[1].when.time.hours: "8-18" is not hours of a day
-      11 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
-         |                      ^^^^
-      help: for instance "08:00-18:00"
-
-    p.yaml:11:39: rules[1].when.time.weekdays[0]: unknown value "mon"
-      11 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
-         |                                       ^^^
-      help: did you mean "monday"?
-
-    p.yaml:11:51: rules[1].when.time.zone: unknown time zone "Europe/Berlim"
-      11 |       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
-         |                                                   ^^^^^^^^^^^^^
-      help: for instance "Europe/Berlin", or "UTC"
-
-    p.yaml:12:14: rules[1].when.keys[0]: a name must not be empty
-      12 |       keys: ['']
-         |              ^^
-
-    p.yaml:13:35: rules[1].candidates[1]: the model "simulated/large" is not among the policy's candidates
-      13 |     candidates: [simulated/small, simulated/large]
-         |                                   ^^^^^^^^^^^^^^^
-
-    p.yaml:14:12: rules[1].model: a rule that names the model leaves nothing to a strategy or to further rules
-      14 |     model: simulated/medium
-         |            ^^^^^^^^^^^^^^^^
-
-    p.yaml:14:12: rules[1].model: the model "simulated/medium" is not among the candidates
-      14 |     model: simulated/medium
-         |            ^^^^^^^^^^^^^^^^
+    p.yaml:7:12: rules[1].model: the model "simulated/medium" is not among the candidates
+      7 |     model: simulated/medium
+        |            ^^^^^^^^^^^^^^^^
       help: add it to "candidates"
 
-    p.yaml:15:39: rules[1].strategy.capability.prefer: unknown value "best"
-      15 |     strategy: { capability: { prefer: best } }
-         |                                       ^^^^
+    p.yaml:8:39: rules[1].strategy.capability.prefer: unknown value "best"
+      8 |     strategy: { capability: { prefer: best } }
+        |                                       ^^^^
       help: known: cheapest, first
 
-    p.yaml:16:5: rules[2]: a rule needs one of model, candidates, constraints, strategy and rules
-      16 |   - when: { tokens: { min: 5 } }
-         |     ^
+    p.yaml:9:5: rules[2]: a rule needs one of model, candidates, constraints, strategy and rules
+      9 |   - when: { tokens: { min: 5 } }
+        |     ^
 
-    p.yaml:17:48: strategy.quality_cost.budget: a budget finds the weight of cost itself
-      17 | strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
+    p.yaml:10:48: strategy.quality_cost.budget: a budget finds the weight of cost itself
+      10 | strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
          |                                                ^^^^^
       help: leave out one of the two
 
-    p.yaml:17:67: strategy.quality_cost.confidence: a confidence lies above 0.5 and below 1, not at 0.5
-      17 | strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
+    p.yaml:10:67: strategy.quality_cost.confidence: a confidence lies above 0.5 and below 1, not at 0.5
+      10 | strategy: { quality_cost: { cost: 0.1, budget: 0.002, confidence: 0.5 } }
          |                                                                   ^^^
 
-    p.yaml:18:18: outside.safe: the model "simulated/large" is not among the candidates
-      18 | outside: { safe: simulated/large }
+    p.yaml:11:18: outside.safe: the model "simulated/large" is not among the candidates
+      11 | outside: { safe: simulated/large }
          |                  ^^^^^^^^^^^^^^^
       help: add it to "candidates"
     "#);

@@ -92,10 +92,10 @@ pub(crate) fn any_ask() -> impl Strategy<Value = Ask> {
 /// Returns signals with numbers that every calibrator of the laws looks for, in half of the cases.
 fn any_signals(seed: u64) -> Signals {
     let number = Calibrated { value: (seed % 11) as f64 / 50.0, mix: Probability::clamped((seed % 5) as f64 / 4.0) };
-    let names = ["budget", "otherwise.budget"].into_iter().filter(|_| seed % 3 != 0);
+    let names = ["budget", "otherwise.budget"].into_iter().filter(|_| !seed.is_multiple_of(3));
     Signals {
         characters: seed % 1_000,
-        familiarity: Familiarity { typicality: Probability::clamped(0.0), is_outside: seed % 2 == 0 },
+        familiarity: Familiarity { typicality: Probability::clamped(0.0), is_outside: seed.is_multiple_of(2) },
         calibrated: names.map(|name| (name.to_owned(), number)).collect(),
         ..Signals::default()
     }
