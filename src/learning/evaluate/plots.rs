@@ -63,6 +63,18 @@ impl Frame {
         svg.text((left, top - 8.0), Anchor::Start, 11.0, names.1);
     }
 
+    /// Places straight lines, which a logarithmic axis bends.
+    fn place_lines(&self, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        const STEPS: u32 = 24;
+        let mut fine: Vec<(f64, f64)> = points.iter().take(1).copied().collect();
+        for ends in points.windows(2) {
+            let [(x, y), (to_x, to_y)] = ends else { continue };
+            let between = (1..=STEPS).map(|step| f64::from(step) / f64::from(STEPS));
+            fine.extend(between.map(|share| (x + share * (to_x - x), y + share * (to_y - y))));
+        }
+        self.place(&fine)
+    }
+
     fn place(&self, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         points.iter().map(|(x, y)| (self.x.at(*x), self.y.at(*y))).collect()
     }
@@ -98,12 +110,12 @@ fn cost_quality(set: &SetReport) -> String {
     svg.text((60.0, 22.0), Anchor::Start, 14.0, &format!("{}: cost and quality, {} prompts", set.set, set.prompts));
     frame.draw(&mut svg, ("US dollars per thousand prompts", "quality, %"));
     let hull = super::curve::Curve::hull(singles.iter().copied());
-    svg.line(&frame.place(hull.points()), BLACK, 1.5);
+    svg.line(&frame.place_lines(hull.points()), BLACK, 1.5);
     svg.text((660.0, 60.0), Anchor::Start, 11.0, "hull of single models");
     svg.line(&[(644.0, 56.0), (656.0, 56.0)], BLACK, 1.5);
     for (index, ((name, points), colour)) in curves.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let y = 76.0 + 16.0 * index as f64;
-        svg.line(&frame.place(points), colour, 1.8);
+        svg.line(&frame.place_lines(points), colour, 1.8);
         svg.line(&[(644.0, y - 4.0), (656.0, y - 4.0)], colour, 1.8);
         svg.text((660.0, y), Anchor::Start, 11.0, name);
     }
