@@ -57,8 +57,8 @@ pub(crate) struct EvaluateArgs {
     /// Choose among these models only, by public name or preset (mmlu-pro-9)
     #[arg(long, alias = "subset", value_delimiter = ',')]
     models: Vec<String>,
-    /// From where profiles of models that the router does not know, and baselines, learn: `train` (the set's own training
-    /// records), `none`, or a folder of sets
+    /// From where baselines learn, and profiles of models that the router does not know or of tests that it was not trained on:
+    /// `train` (the set's own training records), `none`, or a folder of sets
     #[arg(long, default_value = "train", value_name = "train|none|FOLDER")]
     fit: String,
     /// Prices in place of the sets': comma-separated values with `model`, `in_usd_per_m` and `out_usd_per_m`

@@ -132,7 +132,8 @@ pub fn evaluate(
     let scores: Result<Vec<Scores>, _> = outcomes.rows.iter().map(|row| scored(&row.prompt)).collect();
     let learned: Result<Vec<Learned<'_>>, _> =
         parts.fit.iter().map(|(set, record)| Learned::of(set, record, &mut scored)).collect();
-    let case = Case { set, outcomes, learned: learned?, left_out: parts.left_out };
+    let (left_out, is_familiar) = (parts.left_out, parts.is_familiar);
+    let case = Case { set, outcomes, learned: learned?, left_out, is_familiar };
     case.measure(scores?, subject, settings, progress).map(Some)
 }
 
@@ -173,6 +174,7 @@ struct Case<'a> {
     outcomes: Outcomes,
     learned: Vec<Learned<'a>>,
     left_out: usize,
+    is_familiar: bool,
 }
 
 impl Case<'_> {
@@ -240,9 +242,10 @@ impl Case<'_> {
         shipped.map(of).transpose()
     }
 
-    /// Fits profiles for the models that the router does not know; `None` if it knows all or nothing is to be learned from.
+    /// Fits profiles for the models that the router does not know and, on tests that it was not trained on, for all: the same
+    /// model does not fare the same when it is asked and graded in another way. `None` if there are none to fit.
     fn fitted(&self, known: &Profiles) -> Option<Profiles> {
-        let unknown = self.outcomes.models.iter().filter(|model| !has_profile(known, &model.name));
+        let unknown = self.outcomes.models.iter().filter(|model| !self.is_familiar || !has_profile(known, &model.name));
         let profiles = unknown.filter_map(|model| {
             let graded = |learned: &'_ Learned<'_>| (learned.score(&model.name), learned.tokens(&model.name));
             let graded: Vec<fit::Graded<'_>> = self
@@ -261,8 +264,8 @@ impl Case<'_> {
 
     fn sources(&self, known: &Profiles, fitted: Option<&Profiles>) -> Vec<ProfileSource> {
         let source = |name: &str| match fitted {
-            _ if has_profile(known, name) => ProfileSource::Router,
             Some(fitted) if has_profile(fitted, name) => ProfileSource::Fitted,
+            _ if has_profile(known, name) => ProfileSource::Router,
             _ => ProfileSource::Prior,
         };
         self.outcomes.models.iter().map(|model| source(&model.name)).collect()

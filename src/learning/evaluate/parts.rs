@@ -39,6 +39,9 @@ pub struct Parts<'a> {
     pub asked: Vec<(&'a Record, Fold)>,
     /// Prompts left out because the router was trained on them.
     pub left_out: usize,
+    /// Whether the router was trained on most of what is learned from: then its own profiles are of the same tests, asked and
+    /// graded in the same way.
+    pub is_familiar: bool,
 }
 
 /// A set of training prompts only, none of which the router has seen, lends this many of ten to be reported.
@@ -68,7 +71,10 @@ impl<'a> Parts<'a> {
         let (has_val, has_test) = (has(&fresh, Split::Val), has(&fresh, Split::Test));
         let asked: Vec<(&Record, Fold)> =
             fresh.iter().map(|record| (*record, fold(record, has_val && has_test))).collect();
-        Self { fit: to_fit(set, fit, &fresh), asked, left_out }
+        let fit = to_fit(set, fit, &fresh);
+        let familiar = fit.iter().filter(|(_, record)| seen.has(&record.prompt)).count();
+        let is_familiar = 2 * familiar > fit.len();
+        Self { fit, asked, left_out, is_familiar }
     }
 }
 

@@ -81,7 +81,7 @@ fn write_setup(out: &mut String, set: &SetReport) -> fmt::Result {
     for (source, words) in [
         (
             ProfileSource::Fitted,
-            "The router does not know these; their profiles were fitted for this run from the training prompts",
+            "The router does not know these, or not by tests like these; their profiles were fitted for this run from the training prompts",
         ),
         (ProfileSource::Prior, "The router does not know these, and takes the prior over the models that it knows"),
     ] {
