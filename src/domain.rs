@@ -47,7 +47,7 @@ pub use quota::Quota;
 pub use record::{CacheOutcome, Endpoint, Outcome, RequestRecord, StageTimes};
 pub use reply::{Event, EventStream, Reply, WholeReply};
 pub use scores::{
-    Familiarity, Length, ModelTraits, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, Topic,
+    Familiarity, Length, ModelTraits, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, TOPICS, Topic,
 };
 pub use spending::Spending;
 pub use tokens::{Tokens, Usage};

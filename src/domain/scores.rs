@@ -151,10 +151,29 @@ impl Familiarity {
     pub const UNKNOWN: Self = Self { typicality: Probability::ONE, is_outside: false };
 }
 
+/// Every subject that an artifact can tell, in the order of the alphabet; policies may name these.
+pub const TOPICS: [&str; 15] = [
+    "biology",
+    "chemistry",
+    "code",
+    "computer_science",
+    "economics",
+    "engineering",
+    "humanities",
+    "law",
+    "math",
+    "medicine",
+    "other",
+    "physics",
+    "psychology",
+    "reasoning",
+    "writing",
+];
+
 /// A subject and how much of the prompt is about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Topic {
-    /// The subject: a closed set of the artifact, for instance `math`, `code`, `law`.
+    /// The subject: one of [`TOPICS`].
     pub name: Arc<str>,
     /// Its share; the shares of all topics add up to 1.
     pub share: Probability,

@@ -62,6 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn policies_know_every_subject() {
+        let mut subjects: Vec<&str> = SUBJECTS.iter().map(|(name, _)| *name).chain([OTHER]).collect();
+        subjects.sort_unstable();
+
+        assert_eq!(subjects, crate::domain::TOPICS);
+    }
+
+    #[test]
     fn categories_of_different_sets_meet_in_a_subject() {
         let domains = ["mmlu_pro/math", "routellm/gsm8k", "zeroeval/crux", "routellm/professional_law", "x/rest"];
         let domains = domains.map(str::to_owned);

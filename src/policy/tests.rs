@@ -326,7 +326,7 @@ rules:
     when:
       regex: 'sum (of'
       keywords: [invoice, ' ']
-      topics: { math: 1.5 }
+      topics: { math: 1.5, maths: 0.5 }
       languages: [german]
       tokens: { min: 10, max: 5 }
       time: { hours: 8-18, weekdays: [mon], zone: Europe/Berlim }
@@ -344,8 +344,13 @@ strategy: { capability: {} }
         |       ^^^^^^^^
 
     p.yaml:7:23: rules[0].when.topics.math: 1.5 is too large: at most 1
-      7 |       topics: { math: 1.5 }
+      7 |       topics: { math: 1.5, maths: 0.5 }
         |                       ^^^
+
+    p.yaml:7:35: rules[0].when.topics.maths: unknown topic "maths"
+      7 |       topics: { math: 1.5, maths: 0.5 }
+        |                                   ^^^
+      help: did you mean "math"?
 
     p.yaml:8:19: rules[0].when.languages[0]: unknown value "german"
       8 |       languages: [german]

@@ -7,7 +7,7 @@ use jiff::{civil::Weekday, tz::TimeZone};
 use super::{Compiler, constraints, strategy::Scope};
 use crate::{
     config::path::Path,
-    domain::{ModelName, Probability},
+    domain::{ModelName, Probability, TOPICS},
     policy::document::{
         CandidatesDocument, ConditionDocument, ConstraintsDocument, OutsideDocument, RuleDocument, SpanDocument,
         StrategyDocument, TimeDocument, WeekdayDocument,
@@ -135,6 +135,9 @@ impl Compiler<'_, '_> {
     }
 
     fn condition(&mut self, document: &ConditionDocument, at: &Path) -> Condition {
+        for name in document.topics.keys().filter(|name| !TOPICS.contains(&name.as_str())) {
+            self.report.add_unknown(&at.key("topics").key(name), "topic", name, TOPICS.into_iter());
+        }
         let keywords = Some(&document.keywords).filter(|words| !words.is_empty());
         let keywords = keywords.map(|words| self.pattern(Pattern::keywords(words), &at.key("keywords")));
         let regex = document.regex.as_ref().map(|regex| self.pattern(Pattern::regex(regex), &at.key("regex")));

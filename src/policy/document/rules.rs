@@ -33,7 +33,8 @@ pub struct RuleDocument {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConditionDocument {
-    /// Subjects with their least share of the prompt, by the names of the router model; one of them is enough.
+    /// Subjects with their least share of the prompt; one of them is enough. Known: biology, chemistry, code,
+    /// computer_science, economics, engineering, humanities, law, math, medicine, physics, psychology, reasoning, writing, other.
     pub topics: BTreeMap<String, Part>,
     /// Languages of the text, by their two-letter codes; one of them. A text too short or too mixed to tell has none.
     pub languages: Vec<Language>,
