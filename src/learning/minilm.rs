@@ -1,10 +1,13 @@
 //! all-MiniLM-L6-v2 (Apache-2.0): the teacher of static routers, and the encoder of a router that has milliseconds.
 //!
 //! Its weights are fetched as [`artifacts`](crate::artifacts) fetches everything, by pinned checksum. [`weights`] reads them,
-//! [`graph`] writes them as ONNX, in f32 or with 8-bit weights, and both of the program's engines run that.
+//! [`graph`] writes them as ONNX, in f32 or with 8-bit weights, and both of the program's engines run that. [`fn@train`] makes a
+//! router of it.
 
+pub mod card;
 pub mod graph;
 pub mod quantise;
+mod train;
 pub mod weights;
 
 use std::path::Path;
@@ -14,8 +17,8 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use self::graph::Precision;
 use self::weights::Weights;
+pub use self::{graph::Precision, train::train};
 use super::{
     LearningError,
     graph::Heads,
@@ -32,6 +35,9 @@ use crate::{
 
 /// Entries of an embedding.
 pub const WIDTH: usize = 384;
+
+/// What heads see: the embedding and the logarithm of the number of tokens.
+pub const INPUTS: usize = WIDTH + 1;
 
 /// Tokens that the encoder was trained on; longer prompts are cut head and tail.
 pub const MAX_TOKENS: usize = 256;
@@ -89,7 +95,7 @@ impl Minilm {
     /// # Errors
     /// The engine refuses the graph.
     pub fn teacher(&self, runtime: &Runtime, precision: Precision) -> Result<Teacher, LearningError> {
-        let onnx = self.write(MINILM, &Heads::silent(WIDTH), precision)?;
+        let onnx = self.write(MINILM, &Heads::silent(INPUTS), precision)?;
         let sessions = runtime.sessions(&onnx, rayon::current_num_threads());
         let sessions = sessions.map_err(|error| LearningError::Graph(error.to_string()))?;
         let teacher = Teacher { tokens: self.tokens()?, sessions: sessions.into_iter().map(Mutex::new).collect() };
@@ -180,7 +186,7 @@ mod tests {
     }
 
     fn unchecked(minilm: &Minilm, precision: Precision) -> Teacher {
-        let onnx = minilm.write(MINILM, &Heads::silent(WIDTH), precision).unwrap();
+        let onnx = minilm.write(MINILM, &Heads::silent(INPUTS), precision).unwrap();
         let sessions = Runtime::Rten.sessions(&onnx, 1).unwrap().into_iter().map(Mutex::new).collect();
         Teacher { tokens: minilm.tokens().unwrap(), sessions }
     }

@@ -157,8 +157,12 @@ fn file_name(path: &Path) -> String {
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        let (entry, place) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if entry.is_dir() {
+            copy(&entry, &place)?;
+        } else {
+            std::fs::copy(entry, place)?;
+        }
     }
     Ok(())
 }
@@ -275,8 +279,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("mine-v2"), folder.path().join("in-use"));
         let write = |folder: &Path, text: &str| {
-            std::fs::create_dir_all(folder).unwrap();
+            std::fs::create_dir_all(folder.join("plots")).unwrap();
             std::fs::write(folder.join("router.yaml"), text).unwrap();
+            std::fs::write(folder.join("plots/one.svg"), text).unwrap();
         };
         let read = |folder: &Path| std::fs::read_to_string(folder.join("router.yaml")).unwrap();
         write(&from, "second");
@@ -293,6 +298,7 @@ mod tests {
             ("third".to_owned(), "second".to_owned())
         );
         assert_eq!(read(&from), "third");
+        assert!(to.join("plots/one.svg").exists());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 

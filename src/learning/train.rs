@@ -14,8 +14,8 @@ use super::{
     data::{HeldBack, Set},
     encoder::{EMBEDDING, Encoder, stage_rng},
     examples::Examples,
-    export::{self, Trained},
-    graph::Heads,
+    export::{self, Body, TOLERANCE, Trained},
+    graph::{self, Heads},
     heads::{Scaling, softmax},
     lengths,
     matrix::{Matrix, dot},
@@ -26,7 +26,7 @@ use super::{
     wide::{self, Rows, SoftmaxSettings, Wide, softmax_regression},
     work::Work,
 };
-use crate::scoring::{artifact::question_hash, profiles::Profiles, tokens::Tokens};
+use crate::scoring::{artifact::question_hash, profiles::Profiles, text::MAX_TOKENS, tokens::Tokens};
 
 /// How to train.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +68,7 @@ pub fn train_in(
     settings: TrainSettings,
     progress: &dyn Progress,
 ) -> Result<(), LearningError> {
-    let examples = Examples::of(sets, &HeldBack::of(sets));
-    if examples.prompts.len() < FOLDS || examples.domains.len() < 2 {
-        return Err(LearningError::TooLittle { prompts: examples.prompts.len(), domains: examples.domains.len() });
-    }
+    let examples = examples(sets)?;
     progress.begin("vocabulary", 1);
     let texts: Vec<&str> = examples.prompts.iter().map(String::as_str).collect();
     let vocabulary = work.stage("vocabulary", || train_vocabulary(&texts, settings.vocabulary))?;
@@ -85,16 +82,39 @@ pub fn train_in(
         work.stage("encoder", || Ok(Encoder::train(&vocabulary.tokens, &ids, &mut stage_rng(settings.seed, 1))))?;
     progress.step();
     let presence = Presence::train(vocabulary.tokens.len(), &ids);
-    let inputs = Inputs { dense: encoder.encode_all(&ids), presence: Some(&presence), ids: &ids };
+    let inputs = Inputs { dense: encoder.encode_all(&ids), embedding: EMBEDDING, presence: Some(&presence), ids: &ids };
     let (heads, profiles) = fit_heads(&examples, &inputs, settings, (work, progress))?;
     progress.begin("writing", 1);
-    let trained = Trained { settings, examples: &examples, vocabulary, encoder, heads, profiles };
+    let body = Body {
+        onnx: graph::write(&export::name(out), &encoder, &heads),
+        outputs: heads.widths(EMBEDDING),
+        tokenizer: vocabulary.json,
+        max_tokens: MAX_TOKENS,
+        tolerance: TOLERANCE,
+    };
+    let trained = Trained { settings, examples: &examples, body, profiles };
     export::write(&trained, out)?;
     progress.step();
     Ok(())
 }
 
-fn fit_heads(
+/// Returns what can be learned from.
+///
+/// # Errors
+/// It is too little.
+pub(super) fn examples(sets: &[Set]) -> Result<Examples, LearningError> {
+    let examples = Examples::of(sets, &HeldBack::of(sets));
+    if examples.prompts.len() < FOLDS || examples.domains.len() < 2 {
+        return Err(LearningError::TooLittle { prompts: examples.prompts.len(), domains: examples.domains.len() });
+    }
+    Ok(examples)
+}
+
+/// Fits heads and profiles on what an encoder gives.
+///
+/// # Errors
+/// A stage cannot be made.
+pub(super) fn fit_heads(
     examples: &Examples,
     inputs: &Inputs<'_>,
     settings: TrainSettings,
@@ -126,7 +146,7 @@ fn fit_heads(
         examples,
         names: &names,
         latents: &latents,
-        embeddings: &left_columns(&inputs.dense, EMBEDDING),
+        embeddings: &left_columns(&inputs.dense, inputs.embedding),
         verbosity: &lengths.verbosity,
         seed: settings.seed,
     };
@@ -145,10 +165,15 @@ fn fit_heads(
 }
 
 /// What the encoder gives.
-struct Inputs<'a> {
-    dense: Matrix,
-    presence: Option<&'a Presence>,
-    ids: &'a [Vec<u32>],
+pub(super) struct Inputs<'a> {
+    /// A row for each prompt; it begins with the embedding.
+    pub(super) dense: Matrix,
+    /// Entries of the embedding.
+    pub(super) embedding: usize,
+    /// Words and pairs, where the encoder has them.
+    pub(super) presence: Option<&'a Presence>,
+    /// Ids of each prompt.
+    pub(super) ids: &'a [Vec<u32>],
 }
 
 impl Inputs<'_> {
@@ -314,7 +339,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (through, resumed) = (folder.path().join("a/tiny-v1"), folder.path().join("b/tiny-v1"));
         let sets = made_up();
-        let work = Work::open(&folder.path().join("work"), &sets, settings());
+        let work = Work::open(&folder.path().join("work"), "static", &sets, settings());
         train(&sets, &through, settings(), &Silent).unwrap();
 
         let killed = std::panic::AssertUnwindSafe(|| train_in(&work, &sets, &resumed, settings(), &GivesUp));

@@ -22,11 +22,11 @@ impl Work {
         Self { place: None }
     }
 
-    /// Keeps the stages of a training on these sets in a folder, which need not exist yet.
-    pub fn open(folder: &Path, sets: &[Set], settings: TrainSettings) -> Self {
+    /// Keeps the stages of a training of this encoder on these sets in a folder, which need not exist yet.
+    pub fn open(folder: &Path, encoder: &str, sets: &[Set], settings: TrainSettings) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
-        hasher.update(format!("{settings:?}").as_bytes());
+        hasher.update(format!("{encoder} {settings:?}").as_bytes());
         for set in sets {
             hasher.update(format!("{:?}", set.meta).as_bytes());
             for record in &set.records {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn open(folder: &Path, seed: u64) -> Work {
-        Work::open(folder, &[], TrainSettings::seeded(seed))
+        Work::open(folder, "static", &[], TrainSettings::seeded(seed))
     }
 
     fn fails() -> Result<Vec<f32>, LearningError> {

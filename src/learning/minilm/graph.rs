@@ -30,6 +30,15 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Returns how far engines may differ on an output. Six layers of f32 sums differ by about 1e-5; eight-bit activations are
+    /// rounded to a 255th of their range, and engines round them differently.
+    pub const fn tolerance(self) -> f32 {
+        match self {
+            Self::F32 => 5e-4,
+            Self::Int8 => 0.2,
+        }
+    }
+
     /// Returns the least cosine between an embedding and the published one. Plain weights reach 0.999999; eight-bit activations
     /// alone cost up to 0.012, a wrong operation far more.
     pub const fn least_cosine(self) -> f32 {
@@ -47,7 +56,7 @@ const EPSILON: f32 = 1e-12;
 /// Added to the attention's logits of padding: far below every other, yet finite.
 const MASKED: f32 = -1e4;
 
-/// Returns the encoder with heads on its embedding as an ONNX file.
+/// Returns the encoder with heads, on its embedding and the logarithm of the number of tokens, as an ONNX file.
 ///
 /// # Errors
 /// A tensor is missing or has another shape.
@@ -62,7 +71,9 @@ pub fn write(name: &str, weights: &Weights, heads: &Heads, precision: Precision)
     }
     writer.pool(layers);
     let mut graph = writer.graph;
-    graph.node("Identity", &["embedding"], "inputs");
+    graph.node_keeping_axes("ReduceSum", &[ATTENTION_MASK, "axis_1"], "tokens");
+    graph.node("Log", &["tokens"], "log_tokens");
+    graph.node_on_axis("Concat", &["embedding", "log_tokens"], "inputs", 1);
     attach(heads, &mut graph);
     Ok(graph.finish(name, heads.widths(WIDTH)))
 }
