@@ -10,10 +10,12 @@ pub mod quantise;
 mod train;
 pub mod weights;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,7 +25,7 @@ use super::{
     LearningError,
     graph::Heads,
     matrix::{Matrix, dot},
-    progress::Progress,
+    progress::{Progress, Silent},
 };
 use crate::{
     artifacts::{
@@ -125,22 +127,34 @@ impl Teacher {
     /// # Errors
     /// The tokenizer or the engine fails.
     pub fn embed(&self, texts: &[&str], progress: &dyn Progress) -> Result<Matrix, LearningError> {
-        let rows: Result<Vec<Vec<f32>>, _> = texts
-            .par_iter()
-            .map(|text| {
-                let row = self.embed_one(text);
-                progress.step();
-                row
-            })
-            .collect();
+        let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(texts.len())));
+        // Threads of their own: one of rayon's would begin another text while the engine works on its first, and wait for the
+        // session that it holds itself.
+        std::thread::scope(|scope| {
+            for session in &self.sessions {
+                scope.spawn(|| {
+                    let mut session = session.lock();
+                    while let Some((index, text)) = take(&next, texts) {
+                        let row = self.embed_one(&mut **session, text);
+                        rows.lock().push((index, row));
+                        progress.step();
+                    }
+                });
+            }
+        });
+        let mut rows = rows.into_inner();
+        rows.sort_by_key(|(index, _)| *index);
+        let rows: Result<Vec<Vec<f32>>, _> = rows.into_iter().map(|(_, row)| row).collect();
         Ok(Matrix { rows: texts.len(), columns: WIDTH, data: rows?.concat() })
     }
 
     /// Compares embeddings with published ones, so that a graph that is written wrongly teaches nobody.
     fn check(&self, precision: Precision) -> Result<(), LearningError> {
-        for line in references()? {
-            let embedding = self.embed_one(&line.text)?;
-            let cosine = dot(&embedding, &line.embedding);
+        let references = references()?;
+        let texts: Vec<&str> = references.iter().map(|line| line.text.as_str()).collect();
+        let embeddings = self.embed(&texts, &Silent)?;
+        for (line, embedding) in references.iter().zip(embeddings.iter()) {
+            let cosine = dot(embedding, &line.embedding);
             if cosine.is_nan() || cosine < precision.least_cosine() {
                 let found = format!("the embedding of {:?} has a cosine of {cosine} to the published one", line.text);
                 return Err(LearningError::Encoder(found));
@@ -149,13 +163,16 @@ impl Teacher {
         Ok(())
     }
 
-    fn embed_one(&self, text: &str) -> Result<Vec<f32>, LearningError> {
+    fn embed_one(&self, session: &mut dyn Session, text: &str) -> Result<Vec<f32>, LearningError> {
         let ids = self.tokens.ids(text).map_err(|error| LearningError::Tokenizer(error.to_string()))?;
-        let failed = |error: &dyn std::fmt::Display| LearningError::Graph(error.to_string());
-        let own = rayon::current_thread_index().unwrap_or(0) % self.sessions.len().max(1);
-        let session = self.sessions.get(own).ok_or_else(|| failed(&"no session"))?;
-        Ok(session.lock().run(&ids).map_err(|error| failed(&error))?.embedding)
+        Ok(session.run(&ids).map_err(|error| LearningError::Graph(error.to_string()))?.embedding)
     }
+}
+
+/// Takes the next text that nobody has taken.
+fn take<'a>(next: &AtomicUsize, texts: &[&'a str]) -> Option<(usize, &'a str)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    texts.get(index).map(|text| (index, *text))
 }
 
 /// A text and its embedding, computed from the published weights in f64 by another program.
@@ -173,7 +190,6 @@ fn references() -> Result<Vec<Reference>, LearningError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learning::Silent;
 
     /// An encoder of the right kind without the right values.
     fn made_up() -> Minilm {

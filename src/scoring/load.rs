@@ -157,6 +157,7 @@ mod tests {
         }
         batches_change_nothing(&artifact, &mut *session);
         assert!(runtime.sessions(b"not a graph", 1).is_err());
+        assert!(runtime.sessions(&artifact.onnx[..artifact.onnx.len() / 2], 1).is_err());
         assert!(matches!(runtime.sessions(&without_latent(&artifact), 1), Err(SessionError::MissingNode("latent"))));
     }
 
@@ -224,16 +225,73 @@ mod tests {
         PromptView { text: text.into(), input_tokens: Tokens::estimate(text.len()), turns: 1 }
     }
 
-    #[tokio::test]
-    async fn prompts_of_any_kind_and_size_are_scored() {
-        let router = open(artifact(), &Runtime::Rten, 2).unwrap();
+    /// Twenty languages, nothing, binary, and ten megabytes.
+    fn prompts_of_any_kind() -> Vec<String> {
+        let huge = "x".repeat(10_000_000);
+        [
+            "",
+            " \n\t\r\n ",
+            "\u{0}\u{1}\u{7f}\u{fffd}\u{202e}\u{feff}",
+            "What is 2+2?",
+            "Wie spät ist es?",
+            "Quelle heure est-il ?",
+            "¿Qué hora es?",
+            "Che ore sono?",
+            "Que horas são?",
+            "几点了？",
+            "何時ですか",
+            "몇 시예요?",
+            "Который час?",
+            "كم الساعة؟",
+            "מה השעה?",
+            "क्या समय हुआ है?",
+            "কয়টা বাজে?",
+            "நேரம் என்ன?",
+            "กี่โมงแล้ว",
+            "Mấy giờ rồi?",
+            "Saat kaç?",
+            "Τι ώρα είναι;",
+            "Hvad er klokken?",
+            "ስንት ሰዓት ነው?",
+            huge.as_str(),
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
 
-        for text in ["", "What is 2+2?", "\u{0}\u{1}\u{fffd}", "日本語の質問です", &"x".repeat(10_000_000)] {
-            let scores = router.score(&prompt(text), Duration::from_secs(10)).await.unwrap();
+    async fn scores_any_prompt(runtime: &Runtime) {
+        let router = open(artifact(), runtime, 2).unwrap();
+
+        for text in prompts_of_any_kind() {
+            let scores = router.score(&prompt(&text), Duration::from_secs(60)).await.unwrap();
 
             assert!(scores.quality.values().all(|quality| (0.0..=1.0).contains(&quality.mean.value())));
             assert!(scores.length.median <= scores.length.upper && scores.length.median >= 1.0);
+            assert!(scores.embedding.iter().chain(&*scores.latent).all(|value| value.is_finite()));
             assert!(scores.quality.contains_key("gpt-4o-2024-05-13"));
+        }
+    }
+
+    #[tokio::test]
+    async fn prompts_of_any_kind_and_size_are_scored_on_rten() {
+        scores_any_prompt(&Runtime::Rten).await;
+    }
+
+    #[tokio::test]
+    async fn prompts_of_any_kind_and_size_are_scored_on_onnx_runtime() {
+        scores_any_prompt(&Runtime::OnnxRuntime(installed())).await;
+    }
+
+    #[test]
+    fn an_artifact_whose_graph_has_other_widths_than_it_says_is_refused_at_load() {
+        for runtime in [Runtime::Rten, Runtime::OnnxRuntime(installed())] {
+            let mut artifact = artifact();
+            artifact.document.outputs.latent += 1;
+
+            let error = open(artifact, &runtime, 1).err().unwrap();
+
+            assert!(matches!(&error, LoadError::SelfTest { line: 1, .. }), "{error}");
+            assert!(error.to_string().contains("latent has"), "{error}");
         }
     }
 
@@ -244,6 +302,47 @@ mod tests {
         let outcome = router.score(&prompt("What is 2+2?"), Duration::ZERO).await;
 
         assert_eq!(outcome.unwrap_err(), ScoresUnavailable::Late);
+    }
+
+    /// Gives numbers of the right shapes that are none.
+    struct NotANumber(f32);
+
+    impl Session for NotANumber {
+        fn run_batch(&mut self, prompts: &[&[u32]]) -> Result<Vec<Outputs>, SessionError> {
+            let widths = artifact().document.outputs;
+            let outputs = Outputs {
+                embedding: vec![0.0; widths.embedding],
+                latent: vec![self.0; widths.latent],
+                output_tokens: vec![0.0; 2],
+            };
+            Ok(vec![outputs; prompts.len()])
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_that_are_none_are_a_failure_and_no_scores() {
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let router = Router::new(artifact(), Engine::Rten, vec![Box::new(NotANumber(number))]);
+
+            let outcome = router.score(&prompt("What is 2+2?"), Duration::from_secs(1)).await;
+
+            assert_eq!(outcome.unwrap_err(), ScoresUnavailable::Failed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_heavy_graph_has_the_same_scores_from_its_queue() {
+        let sessions = || Runtime::Rten.sessions(&artifact().onnx, 1).unwrap();
+        let (here, queued) =
+            (Router::new(artifact(), Engine::Rten, sessions()), Router::queued(artifact(), Engine::Rten, sessions()));
+
+        for text in ["", "What is 2+2?", "Translate to German: good morning."] {
+            let one = here.score(&prompt(text), Duration::from_secs(60)).await.unwrap();
+            let other = queued.score(&prompt(text), Duration::from_secs(60)).await.unwrap();
+
+            assert_eq!(one.embedding, other.embedding);
+            assert_eq!(one.latent, other.latent);
+        }
     }
 
     struct Panics;

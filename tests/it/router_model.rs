@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Server, Setup, Upstream, chat, soon};
+use crate::harness::{Server, Setup, Upstream, chat, server::run, soon};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/routers/static-v1");
 const RELOAD: &str = "/admin/v1/router/reload";
@@ -127,4 +127,25 @@ async fn without_a_router_model_there_is_nothing_to_read_again() {
     let refused = server.admin("POST", RELOAD).send().await;
 
     assert_eq!(refused.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_written_artifact_is_refused_at_the_start_with_its_file_and_the_fix() {
+    let upstream = Upstream::start().await;
+    let folder = TempDir::new().unwrap();
+    for (file, content) in
+        [("model.onnx", "half"), ("profiles.json", "{"), ("golden.jsonl", ""), ("router.yaml", "name: [")]
+    {
+        let artifact = folder.path().join(file.replace('.', "-"));
+        place(&artifact, "first-v1");
+        fs::write(artifact.join(file), content).unwrap();
+        let router = json!({"enabled": true, "engine": "rten", "path": artifact});
+
+        let setup = Setup::new(&upstream).set("/router", router);
+        let refused = run(&setup, &["route", "Hello", "--config", "pointsman.yaml"]);
+
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && words.contains(file), "{file}: {words}");
+        assert!(!words.contains("panicked"), "{words}");
+    }
 }
