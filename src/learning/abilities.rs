@@ -64,6 +64,10 @@ pub struct Precision {
 /// Precision of a model's bias to the bias it starts with; weak, a few prompts move it.
 pub const BIAS_PRECISION: f64 = 0.5;
 const NEWTON_STEPS: usize = 6;
+/// Steps of one model's fit in all, shortened ones included.
+const MOST_STEPS: usize = 40;
+/// A step may make the loss worse by this share of it: rounding.
+const SLACK: f64 = 1e-6;
 
 /// Fits each model's own vector, held to what all share.
 pub fn fit(latents: &Matrix, outcomes: &[Vec<Outcome>], precision: &Precision) -> Vec<Ability> {
@@ -123,15 +127,48 @@ fn fit_bias(mut bias: f64, outcomes: &[Outcome], eases: &[f64]) -> f64 {
 pub fn fit_one(latents: &Matrix, outcomes: &[Outcome], prior: &Ability, precision: &[f64]) -> Ability {
     let start: Vec<f64> = prior.vector.iter().copied().chain([prior.bias]).collect();
     let mut weights = start.clone();
-    for _ in 0..NEWTON_STEPS {
-        let system = newton_system(latents, outcomes, (&weights, &start), precision);
-        weights.iter_mut().zip(system.solve()).for_each(|(weight, step)| *weight += step);
+    let mut whole_steps = 0;
+    for _ in 0..MOST_STEPS {
+        let step = newton_system(latents, outcomes, (&weights, &start), precision).solve();
+        let share = share_of(&step, &weights, |weights| loss(latents, outcomes, (weights, &start), precision));
+        weights = moved(&weights, &step, share);
+        whole_steps += usize::from(share == 1.0);
+        if whole_steps == NEWTON_STEPS {
+            break;
+        }
     }
     let precisions = newton_system(latents, outcomes, (&weights, &start), precision).diagonal();
     let mut variance: Vec<f64> = precisions.into_iter().map(f64::recip).collect();
     let bias_variance = variance.pop().unwrap_or_default();
     let bias = weights.pop().unwrap_or(prior.bias);
     Ability { vector: weights, bias, variance, bias_variance }
+}
+
+/// Returns the longest of 1, 1/2, 1/4 and so on of a step that does not make the loss worse: where the prior is weak and all
+/// answers of a domain are good or all bad, a whole step overshoots.
+fn share_of(step: &[f64], weights: &[f64], loss: impl Fn(&[f64]) -> f64) -> f64 {
+    let before = loss(weights);
+    let mut share = 1.0;
+    while share > 1e-3 && loss(&moved(weights, step, share)) > before + SLACK * before.abs() {
+        share /= 2.0;
+    }
+    share
+}
+
+fn moved(weights: &[f64], step: &[f64], share: f64) -> Vec<f64> {
+    weights.iter().zip(step).map(|(weight, step)| weight + share * step).collect()
+}
+
+/// The negative logarithm of the posterior, but for a constant.
+fn loss(latents: &Matrix, outcomes: &[Outcome], (weights, start): (&[f64], &[f64]), precision: &[f64]) -> f64 {
+    let (vector, bias) = weights.split_at(latents.columns);
+    let answers = outcomes.iter().map(|outcome| {
+        let z = logit(vector, latents.row(outcome.prompt)) + bias.first().copied().unwrap_or_default();
+        z.max(0.0) + (-z.abs()).exp().ln_1p() - outcome.score * z
+    });
+    let held = weights.iter().zip(start).zip(precision.iter().chain([&BIAS_PRECISION]));
+    answers.sum::<f64>()
+        + held.map(|((weight, start), precision)| precision * (weight - start).powi(2) / 2.0).sum::<f64>()
 }
 
 /// The system whose solution is the next step from `weights`; its left side is the precision of the posterior there.
