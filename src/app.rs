@@ -148,6 +148,11 @@ impl App {
         format!("{name}, version {version} ({place}; {} policies)", policies.policies.len())
     }
 
+    /// Returns the names of the policies in use.
+    pub fn policy_names(&self) -> Vec<String> {
+        self.policies.current().policies.keys().map(ToString::to_string).collect()
+    }
+
     /// Returns where the configuration was read from, in words.
     pub fn source(&self) -> String {
         self.config.source.as_ref().map_or("embedded defaults".to_owned(), |path| path.display().to_string())

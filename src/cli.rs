@@ -6,6 +6,7 @@ mod completions;
 mod evaluate;
 mod keys;
 mod models;
+mod profile;
 mod redteam;
 mod route;
 mod runtime;
@@ -46,6 +47,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
     Completions(completions::CompletionsArgs),
+    /// Learn what a model can do: ask it graded prompts, or read grades from a file
+    Profile(profile::ProfileArgs),
     /// Measure a router on prompts that it did not see
     Evaluate(evaluate::EvaluateArgs),
     /// Search for text that pushes the routing to dearer models, and measure how far it does
@@ -68,6 +71,7 @@ impl Cli {
             Command::Runtime(args) => runtime::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),
+            Command::Profile(args) => profile::run(&args),
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Redteam(args) => redteam::run(&args),
             Command::Speed(args) => speed::run(&args),

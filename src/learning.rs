@@ -38,6 +38,7 @@ pub mod newcomers;
 pub mod presence;
 pub mod probes;
 pub mod profiles;
+pub mod profiling;
 pub mod progress;
 pub mod promotion;
 pub mod redteam;

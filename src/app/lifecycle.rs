@@ -135,7 +135,7 @@ async fn reload_at_hangup(app: Arc<App>, mut hangups: Signal) {
 
 impl App {
     /// Waits for background tasks and writes what is still to be written.
-    async fn close(&self) {
+    pub async fn close(&self) {
         self.stop.advance(Phase::Ending);
         if !self.tasks.wait(FLUSH).await {
             tracing::warn!("background tasks did not end in time");

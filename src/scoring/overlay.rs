@@ -181,7 +181,7 @@ fn read(path: &Path, artifact: &Artifact) -> Result<OverlayDocument, OverlayErro
 }
 
 /// Returns a file name for any profile name, a different one for each.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
     let mut out = String::new();
     for (index, character) in name.char_indices() {

@@ -124,9 +124,20 @@ async fn route_prints_what_explain_answers_and_calls_nobody() {
 async fn every_subcommand_explains_itself() {
     let setup = Setup::new(&Upstream::start().await);
 
-    for subcommand in
-        ["serve", "check", "route", "demo", "models", "runtime", "train", "evaluate", "redteam", "keys", "completions"]
-    {
+    for subcommand in [
+        "serve",
+        "check",
+        "route",
+        "demo",
+        "models",
+        "runtime",
+        "train",
+        "evaluate",
+        "profile",
+        "redteam",
+        "keys",
+        "completions",
+    ] {
         let output = run(&setup, &[subcommand, "--help"]);
 
         assert!(output.status.success(), "{subcommand}: {output:?}");

@@ -24,6 +24,7 @@ mod lifecycle;
 mod metrics;
 mod passing_through;
 mod policies;
+mod profile;
 mod quotas;
 mod readme;
 mod redteam;

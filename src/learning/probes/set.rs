@@ -1,6 +1,10 @@
 //! The probes inside the program.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rust_embed::RustEmbed;
 use serde::{Deserialize, Serialize};
@@ -100,6 +104,19 @@ impl ProbeSet {
         Ok(Self { probes, checksum: sha256(&all) })
     }
 
+    /// Returns at most so many probes, the same from every topic and level as far as they go.
+    pub fn balanced(&self, most: usize) -> Vec<&Probe> {
+        let mut places: BTreeMap<(&str, Level), usize> = BTreeMap::new();
+        let mut ranked: Vec<(usize, &Probe)> = Vec::with_capacity(self.probes.len());
+        for probe in &self.probes {
+            let place = places.entry((&probe.topic, probe.level)).or_default();
+            ranked.push((*place, probe));
+            *place += 1;
+        }
+        ranked.sort_by_key(|(place, _)| *place);
+        ranked.into_iter().take(most).map(|(_, probe)| probe).collect()
+    }
+
     /// Returns the topics in order.
     pub fn topics(&self) -> BTreeSet<Arc<str>> {
         self.probes.iter().map(|probe| Arc::clone(&probe.topic)).collect()
@@ -108,7 +125,7 @@ impl ProbeSet {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashSet};
+    use std::collections::HashSet;
 
     use super::*;
 
@@ -124,6 +141,18 @@ mod tests {
         set.probes.iter().for_each(|probe| *cells.entry((&probe.topic, probe.level)).or_default() += 1);
         assert_eq!(cells.len(), 3 * set.topics().len(), "every topic has every level");
         assert!(cells.values().all(|count| *count >= 8), "{cells:?}");
+    }
+
+    #[test]
+    fn a_part_of_the_set_is_as_balanced_as_the_whole() {
+        let set = ProbeSet::embedded().unwrap();
+
+        let part = set.balanced(54);
+
+        let mut cells: BTreeMap<(&str, Level), usize> = BTreeMap::new();
+        part.iter().for_each(|probe| *cells.entry((&probe.topic, probe.level)).or_default() += 1);
+        assert!(cells.len() == 27 && cells.values().all(|count| *count == 2), "{cells:?}");
+        assert_eq!(set.balanced(10_000).len(), set.probes.len());
     }
 
     #[test]

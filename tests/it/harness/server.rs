@@ -77,6 +77,11 @@ impl Server {
         .await;
     }
 
+    /// Returns where the public listener is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.public
+    }
+
     /// Returns a request to the public listener.
     pub(crate) fn request(&self, method: &str, path: &str) -> Request {
         Request::new(self.public, method, path)
