@@ -8,6 +8,9 @@
 //! file or PUT -> document -> compile (all faults) -> store (version, author, time, note) -> swap
 //! ```
 //!
+//! A compiled policy is one strategy: rules around a strategy, under the constraints that hold for each. What the strategy
+//! finds in recent traffic stays with the policy ([`Policy::calibration`]) for as long as its text does.
+//!
 //! # Invariants
 //!
 //! - What does not compile is never saved by [`Policies::save`] and never swapped in: the policy stays as it was, and the

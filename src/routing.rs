@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! estimate   facts, request, scores, measured latency -> Estimate    once per candidate, by the gateway
-//! calibration  recent asks -> numbers of the strategy, for instance what a budget makes of the price of quality
+//! numbers    recent asks                             -> what a budget or a share makes of a strategy's weight or threshold
 //! gates      hard constraints of policy and request   -> who may be chosen, and why the others may not
 //! rules      what is known of the request             -> which strategy decides, and among whom
 //! strategy   one of them                              -> the order of those who may
@@ -18,6 +18,8 @@
 //! # Invariants
 //!
 //! - A chosen model, and every fallback, meets every hard constraint; no score ever outweighs one.
+//! - A rule that holds is final: where none of its models fits, no other rule or strategy is asked.
+//! - A number found in recent traffic is used only with the router artifact that it was found with.
 //! - Every candidate of the ask appears exactly once among the decision's alternatives.
 //! - With weights only on cost and latency, the choice of `quality_cost` lies on the Pareto front.
 //!
