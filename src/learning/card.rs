@@ -51,19 +51,7 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         prompts; beyond {limit:.0} % of them a prompt is marked as outside.\n\
         - Length: ridge regression of the mean log length; the 90 % quantile by domain; each model's verbosity beside it.\n\
         - Seed {seed}; the same data and seed give the same bytes on the same machine.\n\n\
-        ## Results\n\n\
-        On held-back prompts, by `pointsman evaluate`; nothing was chosen on them. Intervals: 95 %, bootstrap over prompts, the \
-        same resamples for all lines. {legend} Baselines are fitted on the set's training prompts; the category mean knows the \
-        category of a prompt, the router sees only its text.\n\n\
-        {results}\
-        ### Charts\n\n{charts}\n\
-        ## Limits\n\n\
-        - Where a line's interval of the gap reaches 0, the router is no better there than the hull of single models.\n\
-        - It does no better than the mean per category, which needs the category to be known: a plateau of prompt-only routers.\n\
-        - What a model without a profile can do is a guess from its price and size; the spread says how wide.\n\
-        - Data are benchmark questions, mostly English and many of them multiple choice; on chat traffic the domains are \
-        guesses and qualities should be taken as priors.\n\
-        - Benchmark scores of models of 2023 to 2026 at the settings of their sources, not a verdict on them.\n",
+        {results}{LIMITS}",
         name = document.name,
         embedding = document.outputs.embedding,
         latent = document.outputs.latent,
@@ -79,11 +67,30 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         vocabulary = artifact.tokens.count(),
         max_tokens = document.max_tokens,
         seed = document.seed,
-        legend = LEGEND,
-        results = tables(reports),
-        charts = plots.iter().map(|plot| format!("![{plot}]({plot})\n")).collect::<String>(),
+        results = results(reports, plots),
     )
 }
+
+fn results(reports: &[SetReport], plots: &[String]) -> String {
+    let charts: String = plots.iter().map(|plot| format!("![{plot}]({plot})\n")).collect();
+    format!(
+        "## Results\n\n\
+        On held-back prompts, by `pointsman evaluate`; nothing was chosen on them. Intervals: 95 %, bootstrap over prompts, the \
+        same resamples for all lines. {LEGEND} Baselines are fitted on the set's training prompts; the category mean knows the \
+        category of a prompt, the router sees only its text.\n\n\
+        {}### Charts\n\n{charts}\n",
+        tables(reports),
+    )
+}
+
+const LIMITS: &str = "## Limits\n\n\
+    - Where a line's interval of the gap reaches 0, the router is no better there than the hull of single models.\n\
+    - Read each table against its category mean, which needs the category to be known: routers that see only the prompt seldom go \
+    far beyond it.\n\
+    - What a model without a profile can do is a guess from its price and size; the spread says how wide.\n\
+    - Data are benchmark questions, mostly English and many of them multiple choice; on chat traffic the domains are guesses and \
+    qualities should be taken as priors.\n\
+    - Benchmark scores of models of 2023 to 2026 at the settings of their sources, not a verdict on them.\n";
 
 /// How wide the guess is, in words.
 fn newcomer(artifact: &Artifact) -> String {

@@ -121,7 +121,7 @@ fn cost_quality(set: &SetReport) -> String {
     }
     for (single, point) in set.models.iter().zip(frame.place(&singles)) {
         svg.dot(point, 3.0, BLACK);
-        let is_corner = hull.points().iter().any(|corner| *corner == (1_000.0 * single.cost, 100.0 * single.quality));
+        let is_corner = hull.points().contains(&(1_000.0 * single.cost, 100.0 * single.quality));
         if is_corner {
             svg.text((point.0 + 5.0, point.1 + 12.0), Anchor::Start, 9.0, &single.model);
         }
