@@ -53,7 +53,7 @@ use crate::{
     execute::{Executor, Models},
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
-    scoring::Live,
+    scoring::{Live, views},
     telemetry::Telemetry,
     wire::chat::ChatCall,
 };
@@ -187,16 +187,20 @@ impl Gateway {
             return Err(ScoresUnavailable::Off);
         }
         let started = Instant::now();
-        let scores = self.scores(prompt).await;
+        let scores = self.scores(target, prompt).await;
         run.note_score(started.elapsed(), scores.as_ref().err().copied());
         scores
     }
 
-    async fn scores(&self, prompt: &PromptView) -> Result<Scores, ScoresUnavailable> {
+    async fn scores(&self, target: &Target, prompt: &PromptView) -> Result<Scores, ScoresUnavailable> {
         let Some(scorer) = &self.parts.scorer else {
             return Err(ScoresUnavailable::Off);
         };
-        scorer.current().score(prompt, self.parts.settings.score_deadline).await
+        let (scorer, deadline) = (scorer.current(), self.parts.settings.score_deadline);
+        if target.is_robust() {
+            return views::score(&*scorer, prompt, deadline).await;
+        }
+        scorer.score(prompt, deadline).await
     }
 
     fn decide(

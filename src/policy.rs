@@ -63,6 +63,8 @@ pub struct Policy {
     pub calibration: Arc<Calibration>,
     /// What it allows one request.
     pub limits: Limits,
+    /// Whether prompts are scored by several looks; see [`scoring::views`](crate::scoring::views).
+    pub is_robust: bool,
     /// How often one key may be sent to its strong models.
     pub quota: Option<Quota>,
     /// What may be cached.

@@ -12,6 +12,10 @@
 //! queue in front of them, where batches form only of prompts that wait anyway. [`Live`] holds the artifact in use and swaps
 //! in a newer one.
 //!
+//! # Several looks
+//!
+//! A policy that is `robust` has its prompts scored by [`views`]: whole and in parts, and the median counts.
+//!
 //! # The cut
 //!
 //! Prompts above 3 KB are cut to their first and last 1,536 bytes, where characters end, with a line break between; what is
@@ -44,6 +48,7 @@ pub mod session_onnx;
 pub mod session_rten;
 pub mod text;
 pub mod tokens;
+pub mod views;
 pub mod words;
 
 use std::time::Duration;

@@ -35,7 +35,8 @@ impl Gateway {
     ) -> Explanation {
         let facts = facts::of_chat(call);
         let prompt = facts::prompt_view(call, facts.input_tokens);
-        let scores = if target.needs().scores { self.scores(&prompt).await } else { Err(ScoresUnavailable::Off) };
+        let scores =
+            if target.needs().scores { self.scores(target, &prompt).await } else { Err(ScoresUnavailable::Off) };
         let seed = context.request.seed();
         let withheld = self.withheld(target, context);
         let question =

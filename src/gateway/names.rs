@@ -62,6 +62,11 @@ impl Target {
         }
     }
 
+    /// Returns whether prompts are scored by several looks.
+    pub(super) fn is_robust(&self) -> bool {
+        matches!(self, Self::Policy(policy) if policy.is_robust)
+    }
+
     /// Checks that a named model is of the kind that an endpoint asks.
     ///
     /// # Errors

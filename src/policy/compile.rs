@@ -70,6 +70,7 @@ impl Compiler<'_, '_> {
                 max_concurrency: document.limits.max_concurrency,
                 total_timeout: document.limits.total_timeout.map(|period| period.0),
             },
+            is_robust: document.robust,
             quota,
             cache: CacheRule {
                 is_enabled: document.cache.enabled,

@@ -37,6 +37,9 @@ pub struct PolicyDocument {
     pub constraints: ConstraintsDocument,
     /// What one request may use up.
     pub limits: LimitsDocument,
+    /// Whether parts of a prompt are scored beside the whole and the median counts: text put in front or behind then moves the
+    /// choice less. Scoring takes about three times as long.
+    pub robust: bool,
     /// How often one key may be sent to strong models.
     pub quota: Option<QuotaDocument>,
     /// What may be answered from the cache.
@@ -59,6 +62,7 @@ impl Default for PolicyDocument {
             outside: OutsideDocument::default(),
             constraints: ConstraintsDocument::default(),
             limits: LimitsDocument::default(),
+            robust: false,
             quota: None,
             cache: CacheRuleDocument::default(),
             fallbacks: DEFAULT_MAX_FALLBACKS,

@@ -190,7 +190,7 @@ fn embedded_policies_about_models_that_are_not_there_are_left_out() {
     let policies = Policies::of(&config, clock(), Box::new(|_| ())).unwrap();
 
     let names: Vec<String> = policies.current().policies.keys().map(ToString::to_string).collect();
-    assert_eq!(names, ["balanced", "best", "budget", "capable", "cheap", "default"]);
+    assert_eq!(names, ["balanced", "best", "budget", "capable", "cheap", "default", "guarded"]);
 }
 
 #[test]
