@@ -26,6 +26,12 @@ use crate::{
 /// Hears of every change: the scorer in use after it, and what was wrong with the artifact that should have replaced it.
 pub type OnChange = Box<dyn Fn(&dyn Scorer, Option<&LoadError>) + Send + Sync>;
 
+/// What is in use and what is kept out: swapped together, so that nobody sees a new artifact with an old fault.
+struct State {
+    scorer: Arc<dyn Scorer>,
+    fault: Option<String>,
+}
+
 /// The router model in use.
 pub struct Live {
     folder: Folder,
@@ -33,8 +39,7 @@ pub struct Live {
     sessions: usize,
     /// Where profiles that were fitted here are kept.
     profiles: PathBuf,
-    current: ArcSwap<Arc<dyn Scorer>>,
-    fault: Mutex<Option<String>>,
+    state: ArcSwap<State>,
     /// Held while an artifact is read and swapped, so that an older one never replaces a newer one.
     changing: Mutex<()>,
     on_change: OnChange,
@@ -60,19 +65,19 @@ impl Live {
         let router = open(artifact, &runtime, workers)?.with_overlay(Overlay::new(profiles.clone()));
         let scorer: Arc<dyn Scorer> = Arc::new(router);
         on_change(&*scorer, None);
-        let current = ArcSwap::from_pointee(scorer);
-        let (fault, changing) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { folder, runtime, sessions: workers, profiles, current, fault, changing, on_change }))
+        let state = ArcSwap::from_pointee(State { scorer, fault: None });
+        let changing = Mutex::default();
+        Ok(Arc::new(Self { folder, runtime, sessions: workers, profiles, state, changing, on_change }))
     }
 
     /// Returns the scorer as it is now. A request takes it once.
     pub fn current(&self) -> Arc<dyn Scorer> {
-        Arc::clone(&self.current.load())
+        Arc::clone(&self.state.load().scorer)
     }
 
     /// Returns what keeps the artifact in the folder out, if it is not the one in use.
     pub fn fault(&self) -> Option<String> {
-        self.fault.lock().clone()
+        self.state.load().fault.clone()
     }
 
     /// Reads the folder again and swaps in what is there if it is whole and new; returns whether it was new.
@@ -81,23 +86,24 @@ impl Live {
     /// The artifact in the folder is not whole; the one in use stays.
     pub fn reload(&self) -> Result<bool, LoadError> {
         let _changing = self.changing.lock();
-        let outcome = self.swap_in_newer();
-        *self.fault.lock() = outcome.as_ref().err().map(|error| with_causes(error));
-        if !matches!(outcome, Ok(false)) {
-            (self.on_change)(&*self.current(), outcome.as_ref().err());
+        let newer = self.newer();
+        let fault = newer.as_ref().err().map(|error| with_causes(error));
+        let scorer = newer.as_ref().ok().cloned().flatten().unwrap_or_else(|| self.current());
+        self.state.store(Arc::new(State { scorer: Arc::clone(&scorer), fault }));
+        if !matches!(newer, Ok(None)) {
+            (self.on_change)(&*scorer, newer.as_ref().err());
         }
-        outcome
+        newer.map(|newer| newer.is_some())
     }
 
-    fn swap_in_newer(&self) -> Result<bool, LoadError> {
+    /// Returns what is in the folder, ready to score; `None` if it is in use already.
+    fn newer(&self) -> Result<Option<Arc<dyn Scorer>>, LoadError> {
         let artifact = Artifact::read(&self.folder)?;
         if *artifact.checksum == *self.current().checksum() {
-            return Ok(false);
+            return Ok(None);
         }
         let router = open(artifact, &self.runtime, self.sessions)?;
-        let scorer: Arc<dyn Scorer> = Arc::new(router.with_overlay(Overlay::new(self.profiles.clone())));
-        self.current.store(Arc::new(scorer));
-        Ok(true)
+        Ok(Some(Arc::new(router.with_overlay(Overlay::new(self.profiles.clone())))))
     }
 
     /// Reads the artifact again whenever its folder changes or is replaced; an embedded one never does.

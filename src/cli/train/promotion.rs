@@ -20,8 +20,7 @@ use pointsman::{
     },
 };
 
-use super::Bars;
-use crate::cli::CliResult;
+use super::{Bars, CliResult};
 
 /// Returns the folder of the artifact in use, where there is one to promote to.
 pub(super) fn place(
