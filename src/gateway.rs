@@ -53,7 +53,7 @@ use crate::{
     execute::{Executor, Models},
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
-    scoring::{Live, views},
+    scoring::{Live, Scorer, views},
     telemetry::Telemetry,
     wire::chat::ChatCall,
 };
@@ -192,11 +192,15 @@ impl Gateway {
         scores
     }
 
+    fn scorer(&self) -> Option<Arc<dyn Scorer>> {
+        self.parts.scorer.as_ref().map(|live| live.current())
+    }
+
     async fn scores(&self, target: &Target, prompt: &PromptView) -> Result<Scores, ScoresUnavailable> {
-        let Some(scorer) = &self.parts.scorer else {
+        let Some(scorer) = self.scorer() else {
             return Err(ScoresUnavailable::Off);
         };
-        let (scorer, deadline) = (scorer.current(), self.parts.settings.score_deadline);
+        let deadline = self.parts.settings.score_deadline;
         if target.is_robust() {
             return views::score(&*scorer, prompt, deadline).await;
         }
@@ -212,7 +216,16 @@ impl Gateway {
     ) -> Result<(Decision, Ask), Failure> {
         let started = Instant::now();
         let withheld = self.withheld(target, run.context());
-        let question = Question { target, facts, prompt, context: run.context(), seed: run.seed(), scores, withheld };
+        let question = Question {
+            target,
+            facts,
+            prompt,
+            context: run.context(),
+            seed: run.seed(),
+            scores,
+            scorer: self.scorer(),
+            withheld,
+        };
         let ask = candidates::ask(&self.parts.models, question);
         let decision = candidates::decide(target, &ask)?;
         self.note_quota(target, &ask, &decision);

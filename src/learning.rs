@@ -3,7 +3,8 @@
 //! [`data`] reads outcomes of models on prompts; [`mod@train`] turns them into an artifact by the contract of
 //! [`scoring::artifact`](crate::scoring::artifact): [`vocabulary`], [`encoder`] and
 //! [`presence`], [`wide`] heads for domains and [`traits`], [`abilities`], [`lengths`], then
-//! [`graph`] (written with [`builder`]) and [`export`]. [`evaluate`] measures an artifact on prompts that it did not see.
+//! [`graph`] (written with [`builder`]), [`evidence`] (with [`clusters`]) and [`export`]. [`evaluate`] measures an artifact on
+//! prompts that it did not see.
 //! [`mod@work`] keeps finished stages, [`promotion`] says whether the result may replace the artifact in use.
 //! [`probes`] are what a new model is asked to learn what it can do.
 //!
@@ -26,6 +27,7 @@ pub mod cohort;
 pub mod data;
 pub mod encoder;
 pub mod evaluate;
+pub mod evidence;
 pub mod examples;
 pub mod export;
 pub mod graph;

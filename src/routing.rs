@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! estimate   facts, request, scores, measured latency -> Estimate    once per candidate, by the gateway
+//! evidence   graded prompts near this one            -> how often each model was right there, for those who need it
 //! numbers    recent asks                             -> what a budget or a share makes of a strategy's weight or threshold
 //! gates      hard constraints of policy and request   -> who may be chosen, and why the others may not
 //! rules      what is known of the request             -> which strategy decides, and among whom
@@ -31,7 +32,10 @@ mod budget;
 mod calibration;
 mod capability;
 mod chance;
+mod cluster;
+mod difficulty;
 pub mod estimate;
+mod evidence;
 pub mod explain;
 mod fixed;
 mod front;
@@ -40,9 +44,11 @@ mod language;
 #[cfg(test)]
 mod laws;
 mod named;
+mod nearest;
 mod outcome;
 mod outside;
 mod parameters;
+mod preference;
 mod quality_cost;
 mod rules;
 #[cfg(test)]
@@ -52,14 +58,18 @@ mod weighted;
 pub use bound::Confidence;
 pub use calibration::{Calibration, Calibrator, MIN_ROWS};
 pub use capability::{Capability, CapabilityParameters, Preference};
+pub use cluster::{Cluster, ClusterParameters};
+pub use difficulty::{Difficulty, DifficultyParameters};
 pub use estimate::{MeasuredLatency, estimate};
 pub use explain::Explanation;
 pub use fixed::{Fixed, FixedParameters};
 pub use gates::Constraints;
 pub use language::language_of;
 pub use named::Named;
+pub use nearest::{Nearest, NearestParameters};
 pub use outside::{Outside, OutsideRule};
 pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
+pub use preference::{StrongGoal, WinRate, WinRateParameters};
 pub use quality_cost::{CostGoal, Goals, QualityCost, QualityCostParameters};
 pub use rules::{Condition, ParseHoursError, Pattern, PatternError, Rule, Rules, Span, Window};
 pub use weighted::{Weighted, WeightedParameters};

@@ -10,7 +10,7 @@
 //! and [`router`] turns its outputs, the artifact's [`profiles`] and [`familiarity`] into [`Scores`]. A prompt costs well under
 //! half a millisecond, so scoring runs where it is asked for, on one of a few sessions. A graph that takes longer has threads of its own and a
 //! queue in front of them, where batches form only of prompts that wait anyway. [`Live`] holds the artifact in use and swaps
-//! in a newer one.
+//! in a newer one. [`mod@evidence`] finds graded training prompts near the one that was scored, where a strategy asks for them.
 //!
 //! # Several looks
 //!
@@ -34,6 +34,7 @@
 
 pub mod artifact;
 pub mod constant;
+pub mod evidence;
 pub mod familiarity;
 pub mod folder;
 pub mod live;
@@ -51,7 +52,7 @@ pub mod tokens;
 pub mod views;
 pub mod words;
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -61,7 +62,7 @@ pub use self::{
     live::Live,
     session::{Outputs, Session, SessionError},
 };
-use crate::domain::{PromptView, Scores, ScoresUnavailable};
+use crate::domain::{Evidence, Needs, PromptView, Scores, ScoresUnavailable, Tokens};
 
 /// Which engine runs the graph, a closed set for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +86,15 @@ impl Engine {
     }
 }
 
+/// A training prompt as the gateway would have seen it.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Estimated tokens of the prompt.
+    pub input_tokens: Tokens,
+    /// Its scores.
+    pub scores: Scores,
+}
+
 /// Scores prompts.
 #[async_trait]
 pub trait Scorer: Send + Sync {
@@ -96,6 +106,17 @@ pub trait Scorer: Send + Sync {
     /// # Cancel safety
     /// Dropping the future abandons the prompt.
     async fn score(&self, prompt: &PromptView, deadline: Duration) -> Result<Scores, ScoresUnavailable>;
+
+    /// Returns what graded training prompts near the one with these scores say, by profile and as far as it is needed. Empty
+    /// when the artifact has no evidence, or when another artifact gave the scores.
+    fn evidence(&self, _scores: &Scores, _needs: Needs) -> HashMap<Arc<str>, Evidence> {
+        HashMap::new()
+    }
+
+    /// Returns scores of some training prompts: what to expect before there is traffic. Empty when the artifact keeps none.
+    fn samples(&self) -> Vec<Sample> {
+        Vec::new()
+    }
 
     /// Returns the engine that runs the graph.
     fn engine(&self) -> Engine;

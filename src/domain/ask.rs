@@ -131,10 +131,14 @@ pub struct Estimate {
 }
 
 /// What graded prompts near this one say of a model, by source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The clusters of the training data that the prompt is nearest to.
-    pub clusters: Option<Observed>,
+    /// What the model reaches over all of the training data: what a strategy shrinks evidence to.
+    #[serde(default)]
+    pub overall: Option<Probability>,
+    /// The clusters of the training data that the prompt is nearest to, the nearest first; the same ones for every model.
+    #[serde(default)]
+    pub clusters: Vec<Observed>,
     /// The nearest prompts of the training data.
     pub neighbours: Option<Observed>,
     /// The gateway's own traffic, as far as it was graded.

@@ -30,6 +30,16 @@ pub enum Reason {
     OutsidePrior,
     /// The prompt lies outside of what the router knows: the policy's safe model.
     OutsideSafe,
+    /// The cheapest model whose predicted quality is good enough.
+    GoodEnough,
+    /// No model's predicted quality is good enough: the best one.
+    NoneGoodEnough,
+    /// The strong model is expected to win often enough.
+    StrongWins,
+    /// The strong model is not expected to win often enough.
+    WeakSuffices,
+    /// The strategy needs evidence that the router artifact lacks: it chose by the predictions instead.
+    EvidenceMissing,
     /// No scores: the policy's default plan.
     ScorerUnavailable,
 }
@@ -46,6 +56,11 @@ impl Reason {
             Self::BestUtility => "best_utility",
             Self::OutsidePrior => "outside_prior",
             Self::OutsideSafe => "outside_safe",
+            Self::GoodEnough => "good_enough",
+            Self::NoneGoodEnough => "none_good_enough",
+            Self::StrongWins => "strong_wins",
+            Self::WeakSuffices => "weak_suffices",
+            Self::EvidenceMissing => "evidence_missing",
             Self::ScorerUnavailable => "scorer_unavailable",
         }
     }

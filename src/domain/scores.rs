@@ -182,12 +182,24 @@ pub struct Topic {
 /// What graded prompts near this one say of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
-    /// Mean grade, shrunk to the model's mean.
+    /// Mean grade.
     pub mean: Probability,
-    /// Effective number of graded prompts behind it.
+    /// Effective number of graded prompts behind it; 0 when there are none, and then `mean` says nothing.
     pub weight: f64,
     /// Standard deviation of `mean`.
     pub spread: f64,
+}
+
+impl Observed {
+    /// Returns the mean as if `strength` further prompts had been graded with `towards`: the posterior mean of a rate whose
+    /// prior is worth that many prompts.
+    pub fn shrunk(&self, towards: Probability, strength: f64) -> Probability {
+        let total = self.weight + strength;
+        if total <= 0.0 {
+            return towards;
+        }
+        Probability::clamped((self.weight * self.mean.value() + strength * towards.value()) / total)
+    }
 }
 
 /// Everything one forward pass says of a prompt.

@@ -1,15 +1,20 @@
 //! Who could answer, what is expected of each, and the decision among them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::{answer::RequestContext, names::Target};
 use crate::{
     domain::{
-        Ask, Candidate, Decision, Evidence, Familiarity, Language, ModelName, NanoUsd, NoRoute, PromptView,
-        RequestFacts, Scores, ScoresUnavailable, Signals,
+        Ask, Availability, Candidate, Decision, Evidence, Familiarity, Language, ModelName, NanoUsd, NoRoute,
+        Preferences, PromptView, RequestFacts, Scores, ScoresUnavailable, Signals,
     },
     execute::{Model, Models},
+    policy::Policy,
     routing::{Named, Strategy, estimate, language_of},
+    scoring::{Sample, Scorer},
 };
 
 /// What a decision is made from, besides the models.
@@ -21,7 +26,11 @@ pub(super) struct Question<'a> {
     pub(super) seed: u64,
     pub(super) withheld: BTreeSet<ModelName>,
     pub(super) scores: &'a Result<Scores, ScoresUnavailable>,
+    pub(super) scorer: Option<Arc<dyn Scorer>>,
 }
+
+/// Evidence by profile.
+type EvidenceMap = HashMap<Arc<str>, Evidence>;
 
 /// Builds the ask: the target's candidates with what is expected of each.
 pub(super) fn ask(models: &Models, question: Question<'_>) -> Ask {
@@ -31,7 +40,9 @@ pub(super) fn ask(models: &Models, question: Question<'_>) -> Ask {
         Target::Model(name) => std::slice::from_ref(name),
     };
     let known = named.iter().filter_map(|name| models.get(name.as_str()));
-    let candidates: Vec<_> = known.map(|model| candidate(model, &question.facts, scores)).collect();
+    let evidence = evidence(&question, scores);
+    let candidates: Vec<_> = known.map(|model| candidate(model, &question.facts, scores, &evidence)).collect();
+    start(models, &question, scores);
     let unscored = question.target.needs().scores.then(|| question.scores.as_ref().err().copied()).flatten();
     Ask {
         signals: Signals { language: language(&question, &candidates), ..signals(&question, scores) },
@@ -75,13 +86,53 @@ fn language(question: &Question<'_>, candidates: &[Candidate]) -> Option<Languag
     is_needed.then(|| language_of(&question.prompt.text)).flatten()
 }
 
-fn candidate(model: &Model, facts: &RequestFacts, scores: Option<&Scores>) -> Candidate {
+fn evidence(question: &Question<'_>, scores: Option<&Scores>) -> EvidenceMap {
+    let (Some(scorer), Some(scores)) = (&question.scorer, scores) else { return EvidenceMap::new() };
+    scorer.evidence(scores, question.target.needs())
+}
+
+fn candidate(model: &Model, facts: &RequestFacts, scores: Option<&Scores>, evidence: &EvidenceMap) -> Candidate {
     Candidate {
         model: model.facts.clone(),
         estimate: estimate(&model.facts, facts, scores, Some(model.measured_latency())),
-        evidence: Evidence::default(),
+        evidence: evidence.get(model.facts.profile_name()).cloned().unwrap_or_default(),
         availability: model.availability(),
     }
+}
+
+/// Lets the numbers that a policy finds in recent traffic start from the artifact's training prompts: once for each policy and
+/// artifact, and a matter of a millisecond.
+fn start(models: &Models, question: &Question<'_>, scores: Option<&Scores>) {
+    let (Target::Policy(policy), Some(scorer), Some(scores)) = (question.target, &question.scorer, scores) else {
+        return;
+    };
+    if !policy.calibration.is_blank(&scores.artifact) {
+        return;
+    }
+    let samples = scorer.samples();
+    let is_same = |sample: &&Sample| sample.scores.artifact == scores.artifact;
+    let asks: Vec<Ask> = samples.iter().filter(is_same).map(|sample| sample_ask(models, policy, sample)).collect();
+    policy.calibration.start(&scores.artifact, &asks);
+}
+
+/// Returns the ask that a training prompt would have been, had every model been ready.
+fn sample_ask(models: &Models, policy: &Policy, sample: &Sample) -> Ask {
+    let request = RequestFacts { input_tokens: sample.input_tokens, choices: 1, ..RequestFacts::default() };
+    let known = policy.candidates.iter().filter_map(|name| models.get(name.as_str()));
+    let candidate = |model: &Arc<Model>| Candidate {
+        model: model.facts.clone(),
+        estimate: estimate(&model.facts, &request, Some(&sample.scores), None),
+        evidence: Evidence::default(),
+        availability: Availability::Ready,
+    };
+    let signals = Signals {
+        familiarity: sample.scores.familiarity,
+        topics: sample.scores.topics.clone(),
+        artifact: Some(Arc::clone(&sample.scores.artifact)),
+        ..Signals::default()
+    };
+    let (candidates, preferences) = (known.map(candidate).collect(), Preferences::default());
+    Ask { request, preferences, signals, candidates, unscored: None, seed: 0 }
 }
 
 /// Asks the target's strategy.

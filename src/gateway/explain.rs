@@ -39,8 +39,16 @@ impl Gateway {
             if target.needs().scores { self.scores(target, &prompt).await } else { Err(ScoresUnavailable::Off) };
         let seed = context.request.seed();
         let withheld = self.withheld(target, context);
-        let question =
-            candidates::Question { target, facts, prompt: &prompt, context, seed, scores: &scores, withheld };
+        let question = candidates::Question {
+            target,
+            facts,
+            prompt: &prompt,
+            context,
+            seed,
+            scores: &scores,
+            scorer: self.scorer(),
+            withheld,
+        };
         let ask = candidates::ask(&self.parts.models, question);
         explained(target, &ask, candidates::decide(target, &ask))
     }

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LearningError, examples::Examples, train::TrainSettings};
+use super::{LearningError, evidence, examples::Examples, train::TrainSettings};
 use crate::scoring::{
     Session,
     artifact::{
-        GOLDEN_JSONL, GoldenLine, MODEL_ONNX, OutputWidths, PROFILES_JSON, ROUTER_YAML, RouterDocument, SCHEMA_VERSION,
-        SEEN_BIN, TOKENIZER_JSON, sha256,
+        EVIDENCE_BIN, GOLDEN_JSONL, GoldenLine, MODEL_ONNX, OutputWidths, PROFILES_JSON, ROUTER_YAML, RouterDocument,
+        SCHEMA_VERSION, SEEN_BIN, TOKENIZER_JSON, sha256,
     },
     profiles::Profiles,
     session::{ATTENTION_MASK, INPUT_IDS},
@@ -69,6 +69,7 @@ const GOLDEN_PROMPTS: [&str; 12] = [
 /// It cannot be written, or the graph does not run.
 pub fn write(trained: &Trained<'_>, out: &Path) -> Result<(), LearningError> {
     let golden = golden(&trained.body)?;
+    let evidence = evidence::write(trained.examples, &trained.body, &trained.profiles, trained.settings.seed)?;
     let profiles = serde_json::to_vec(&trained.profiles).map_err(|error| unwritable(out, error.into()))?;
     let seen = trained.examples.seen.iter().flat_map(|hash| hash.to_le_bytes()).collect();
     let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::from([
@@ -77,6 +78,7 @@ pub fn write(trained: &Trained<'_>, out: &Path) -> Result<(), LearningError> {
         (PROFILES_JSON, profiles),
         (GOLDEN_JSONL, golden),
         (SEEN_BIN, seen),
+        (EVIDENCE_BIN, evidence),
     ]);
     let document = document(trained, name(out), &files);
     let yaml = serde_saphyr::to_string(&document).map_err(|error| LearningError::Graph(error.to_string()))?;

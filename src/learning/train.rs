@@ -318,7 +318,9 @@ mod tests {
         train(&made_up(), &first, settings(), &Silent).unwrap();
         train(&made_up(), &second, settings(), &Silent).unwrap();
 
-        for file in ["router.yaml", "model.onnx", "tokenizer.json", "profiles.json", "golden.jsonl", "seen.bin"] {
+        for file in
+            ["router.yaml", "model.onnx", "tokenizer.json", "profiles.json", "golden.jsonl", "seen.bin", "evidence.bin"]
+        {
             assert_eq!(std::fs::read(first.join(file)).unwrap(), std::fs::read(second.join(file)).unwrap(), "{file}");
         }
     }

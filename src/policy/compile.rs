@@ -1,6 +1,7 @@
 //! From a policy's text to a policy that can be used: every name resolved, every fault told.
 
 mod rules;
+mod scored;
 mod strategy;
 
 use std::sync::Arc;

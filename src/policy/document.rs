@@ -1,6 +1,10 @@
 //! A policy as it is written; its name is the name of its file.
 
 pub mod capability;
+mod cluster;
+mod difficulty;
+mod nearest;
+mod preference;
 pub mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{capability::*, rules::*};
+pub use self::{
+    cluster::ClusterDocument, difficulty::DifficultyDocument, nearest::NearestDocument, preference::PreferenceDocument,
+};
 use crate::{
     config::{Period, document::TimeoutsDocument},
     domain::{Modality, Tag},
@@ -107,6 +114,14 @@ pub enum StrategyDocument {
     Capability(CapabilityDocument),
     /// The best quality for the money, by the scores of the router model.
     QualityCost(QualityCostDocument),
+    /// The cheapest model that is expected to be good enough.
+    Difficulty(DifficultyDocument),
+    /// A strong and a weak model, by which is expected to win.
+    Preference(PreferenceDocument),
+    /// The best model on the clusters of training prompts that a prompt is nearest to.
+    Cluster(ClusterDocument),
+    /// The best model on the training prompts nearest to a prompt.
+    Nearest(NearestDocument),
 }
 
 /// Always the same model.

@@ -129,7 +129,7 @@ cache: { ttl: 1 hour }
 #[test]
 fn an_unknown_strategy_and_a_missing_one_are_told() {
     insta::assert_snapshot!(faults("strategy: { qualty_cost: {} }\n"), @r#"
-    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, weighted, capability, quality_cost
+    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, weighted, capability, quality_cost, difficulty, preference, cluster, nearest
       1 | strategy: { qualty_cost: {} }
         | ^^^^^^^^
       help: did you mean "quality_cost"?
@@ -190,7 +190,21 @@ fn embedded_policies_about_models_that_are_not_there_are_left_out() {
     let policies = Policies::of(&config, clock(), Box::new(|_| ())).unwrap();
 
     let names: Vec<String> = policies.current().policies.keys().map(ToString::to_string).collect();
-    assert_eq!(names, ["balanced", "best", "budget", "capable", "cheap", "default", "guarded"]);
+    assert_eq!(
+        names,
+        [
+            "avengers",
+            "balanced",
+            "best",
+            "budget",
+            "capable",
+            "cheap",
+            "default",
+            "easy-first",
+            "guarded",
+            "neighbours"
+        ]
+    );
 }
 
 #[test]
@@ -501,4 +515,55 @@ fn a_reload_keeps_what_was_found_in_recent_traffic_and_an_edit_does_not() {
 
     assert!(Arc::ptr_eq(&before, &reloaded));
     assert!(!Arc::ptr_eq(&before, &calibration(&policies)));
+}
+
+#[test]
+fn strategies_by_prediction_and_evidence_tell_their_faults_at_the_parameter() {
+    insta::assert_snapshot!(faults("strategy: { difficulty: { threshold: 1.5, default: simulated/smal } }\n"), @r#"
+    p.yaml:1:38: strategy.difficulty.threshold: threshold must be a number from 0 to 1, not 1.5
+      1 | strategy: { difficulty: { threshold: 1.5, default: simulated/smal } }
+        |                                      ^^^
+
+    p.yaml:1:52: strategy.difficulty.default: unknown model "simulated/smal"
+      1 | strategy: { difficulty: { threshold: 1.5, default: simulated/smal } }
+        |                                                    ^^^^^^^^^^^^^^
+      help: did you mean "simulated/small"?
+    "#);
+    insta::assert_snapshot!(faults("strategy: { cluster: { clusters: 3, alpha: { weight: 0.5, min: 0.6, max: 1 } } }\n"), @r#"
+    p.yaml:1:37: strategy.cluster.alpha: alpha must lie between its bounds, but 0.5 is not between 0.6 and 1
+      1 | strategy: { cluster: { clusters: 3, alpha: { weight: 0.5, min: 0.6, max: 1 } } }
+        |                                     ^^^^^
+    "#);
+    insta::assert_snapshot!(faults("strategy: { nearest: { shrinkage: -1 } }\n"), @r#"
+    p.yaml:1:35: strategy.nearest.shrinkage: -1 is too small: at least 0
+      1 | strategy: { nearest: { shrinkage: -1 } }
+        |                                   ^^
+    "#);
+}
+
+#[test]
+fn a_preference_needs_two_models_and_one_goal() {
+    let pair = "strong: simulated/large, weak: simulated/small";
+
+    insta::assert_snapshot!(faults(&format!("strategy: {{ preference: {{ {pair} }} }}\n")), @r#"
+    p.yaml:1:13: strategy.preference: "share" or "threshold" is missing
+      1 | strategy: { preference: { strong: simulated/large, weak: simulated/small } }
+        |             ^^^^^^^^^^
+      help: for instance share: 0.4
+    "#);
+    insta::assert_snapshot!(faults(&format!("strategy: {{ preference: {{ {pair}, share: 0.4, threshold: 0.6 }} }}\n")), @r#"
+    p.yaml:1:98: strategy.preference.threshold: it cannot stand beside "share"
+      1 | strategy: { preference: { strong: simulated/large, weak: simulated/small, share: 0.4, threshold: 0.6 } }
+        |                                                                                                  ^^^
+      help: a share finds its threshold itself
+    "#);
+    insta::assert_snapshot!(
+        faults("strategy: { preference: { strong: simulated/large, weak: simulated/large, share: 0.4 } }\n"),
+        @r#"
+    p.yaml:1:58: strategy.preference.weak: simulated/large cannot be compared with itself
+      1 | strategy: { preference: { strong: simulated/large, weak: simulated/large, share: 0.4 } }
+        |                                                          ^^^^^^^^^^^^^^^
+    "#
+    );
+    assert!(compiled(&format!("strategy: {{ preference: {{ {pair}, share: 0.4 }} }}\n")).is_ok());
 }

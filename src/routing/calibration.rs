@@ -9,7 +9,8 @@
 //!
 //! - Rows of one router artifact never meet those of another, and a number found with one never reaches an ask scored with
 //!   another.
-//! - Before [`MIN_ROWS`] rows there is no number; the strategy then does what it documents for its start.
+//! - Before [`MIN_ROWS`] rows of traffic the number is that of the artifact's own training prompts ([`Calibration::start`]);
+//!   where it keeps none there is no number, and the strategy does what it documents for that.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -67,6 +68,25 @@ impl Calibration {
             Some((calibrator.name(), number))
         };
         self.recent.iter().filter_map(number).collect()
+    }
+
+    /// Returns whether there is a calibrator that neither traffic nor training prompts of this artifact have told anything.
+    pub fn is_blank(&self, artifact: &str) -> bool {
+        self.recent.iter().any(|(_, recent)| *recent.lock().artifact != *artifact)
+    }
+
+    /// Takes the asks that training prompts of an artifact would have been, for the numbers to start from; what is known of
+    /// another artifact is thrown away. They count no more once there are [`MIN_ROWS`] rows of traffic.
+    pub fn start(&self, artifact: &Arc<str>, asks: &[Ask]) {
+        for (calibrator, recent) in &self.recent {
+            let rows: Vec<Vec<f64>> = asks.iter().filter_map(|ask| calibrator.row(ask)).collect();
+            let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+            let number = if rows.len() < MIN_ROWS { None } else { calibrator.fit(&rows) };
+            let mut recent = recent.lock();
+            if recent.artifact != *artifact {
+                *recent = Recent { artifact: Arc::clone(artifact), number, ..Recent::default() };
+            }
+        }
     }
 
     /// Takes in an ask that was decided. A row of another artifact than the rows before throws those away; an ask without
@@ -158,6 +178,32 @@ mod tests {
 
         assert_eq!(number(&calibration, "a"), Some(30.0));
         assert_eq!(calibration.recent[0].1.lock().rows.len(), MAX_ROWS);
+    }
+
+    #[test]
+    fn training_prompts_count_until_there_is_traffic_enough() {
+        let calibration = Calibration::new(vec![Arc::new(Mean)]);
+        let artifact = Arc::from("a");
+        assert!(calibration.is_blank("a"));
+
+        calibration.start(&artifact, &vec![asked(50, "a"); MIN_ROWS]);
+
+        assert!(!calibration.is_blank("a") && calibration.is_blank("b"));
+        assert_eq!((number(&calibration, "a"), number(&calibration, "b")), (Some(50.0), None));
+        (1..MIN_ROWS).for_each(|_| calibration.learn(&asked(10, "a")));
+        assert_eq!(number(&calibration, "a"), Some(50.0));
+        calibration.learn(&asked(10, "a"));
+        assert_eq!(number(&calibration, "a"), Some(10.0));
+    }
+
+    #[test]
+    fn a_late_start_takes_nothing_from_traffic() {
+        let calibration = Calibration::new(vec![Arc::new(Mean)]);
+        (0..MIN_ROWS).for_each(|_| calibration.learn(&asked(10, "a")));
+
+        calibration.start(&Arc::from("a"), &vec![asked(50, "a"); MIN_ROWS]);
+
+        assert_eq!(number(&calibration, "a"), Some(10.0));
     }
 
     #[test]

@@ -5,9 +5,10 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Capability, CapabilityParameters, Condition, Confidence, Constraints, CostGoal, Explanation, Fixed,
-    FixedParameters, Goals, Named, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span,
-    Strategy, Weight, Weighted, WeightedParameters, samples::any_ask,
+    Capability, CapabilityParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal,
+    Difficulty, DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Named, Nearest, NearestParameters,
+    Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Weight,
+    Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
 };
 use crate::domain::{Ask, Candidate, ModelName, NanoUsd, Probability, Tag};
 
@@ -53,6 +54,48 @@ fn rules() -> Rules {
     Rules::new(rules, quality_cost(CostGoal::Budget(NanoUsd(900_000)), None))
 }
 
+fn difficulty() -> Difficulty {
+    let threshold = Weight { value: 0.6, min: 0.3, max: 0.9 };
+    let default_model = Some(model(2));
+    Difficulty::new(DifficultyParameters {
+        constraints: constraints(),
+        threshold,
+        caution: 0.5,
+        default_model,
+        max_fallbacks: 2,
+    })
+    .unwrap()
+}
+
+fn preference(goal: StrongGoal) -> WinRate {
+    let (strong, weak) = (model(1), model(2));
+    let parameters =
+        WinRateParameters { constraints: constraints(), strong, weak, goal, default_model: None, max_fallbacks: 2 };
+    WinRate::new(parameters).unwrap()
+}
+
+fn cluster() -> Cluster {
+    let alpha = Some(Weight { value: 0.5, min: 0.2, max: 0.9 });
+    let default_model = Some(model(2));
+    let parameters = ClusterParameters {
+        constraints: constraints(),
+        clusters: 2,
+        alpha,
+        shrinkage: 20.0,
+        default_model,
+        max_fallbacks: 2,
+    };
+    Cluster::new(parameters).unwrap()
+}
+
+fn nearest() -> Nearest {
+    let cost_weight = Weight { value: 0.3, min: 0.1, max: 2.0 };
+    let default_model = Some(model(2));
+    let parameters =
+        NearestParameters { constraints: constraints(), cost_weight, shrinkage: 20.0, default_model, max_fallbacks: 2 };
+    Nearest::new(parameters).unwrap()
+}
+
 /// One of each, but for [`Named`], which keeps to no constraint of a policy.
 fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
     let weights = (0..7).map(|index| (model(index), index as f64)).collect();
@@ -72,6 +115,11 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(rules()),
         Arc::new(Outside::new(Arc::new(rules()), OutsideRule::DomainPrior)),
         Arc::new(Outside::new(quality_cost(weight.into(), None), OutsideRule::Safe(fixed(4)))),
+        Arc::new(difficulty()),
+        Arc::new(preference(StrongGoal::WinRate(Weight { value: 0.55, min: 0.5, max: 0.7 }))),
+        Arc::new(preference(StrongGoal::Share(0.4))),
+        Arc::new(cluster()),
+        Arc::new(nearest()),
     ]
 }
 

@@ -76,7 +76,8 @@ fn draw(candidate: &mut Candidate) {
     let (mean, spread) = posterior((estimate.quality.value(), estimate.spread), prior);
     (estimate.quality, estimate.spread) = (Probability::clamped(mean), spread);
     let evidence = &mut candidate.evidence;
-    for observed in [&mut evidence.clusters, &mut evidence.neighbours, &mut evidence.traffic].into_iter().flatten() {
+    let all = evidence.clusters.iter_mut().chain(&mut evidence.neighbours).chain(&mut evidence.traffic);
+    for observed in all {
         let (mean, spread) = posterior((observed.mean.value(), observed.spread), prior);
         *observed = Observed { mean: Probability::clamped(mean), spread, ..*observed };
     }

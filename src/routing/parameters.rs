@@ -17,6 +17,29 @@ pub enum ParameterError {
         /// What it was.
         value: f64,
     },
+    /// A share or a probability lies outside of `[0, 1]`.
+    #[error("{name} must be a number from 0 to 1, not {value}")]
+    NotAShare {
+        /// The parameter.
+        name: String,
+        /// What it was.
+        value: f64,
+    },
+    /// A count lies outside of its range.
+    #[error("{name} must be a whole number from {min} to {max}, not {value}")]
+    BadCount {
+        /// The parameter.
+        name: String,
+        /// What it was.
+        value: usize,
+        /// Least.
+        min: usize,
+        /// Most.
+        max: usize,
+    },
+    /// Two models that are to be compared are the same.
+    #[error("{0} cannot be compared with itself")]
+    Same(String),
     /// The bounds of a weight do not enclose it.
     #[error("{name} must lie between its bounds, but {value} is not between {min} and {max}")]
     OutOfBounds {
@@ -64,6 +87,20 @@ impl Weight {
         }
     }
 
+    /// Returns the value of something that grows with a caller's `quality`: `min` at 0, the policy's own at 0.5 and for `None`,
+    /// `max` at 1, linear between.
+    pub fn rising(&self, quality: Option<f64>) -> f64 {
+        self.at(quality.map(|quality| 1.0 - quality))
+    }
+
+    /// Checks the weight as a share of `[0, 1]`.
+    pub(super) fn check_share(&self, name: &str) -> Result<(), ParameterError> {
+        check_share(name, self.value)?;
+        check_share(&format!("{name}.min"), self.min)?;
+        check_share(&format!("{name}.max"), self.max)?;
+        self.check(name)
+    }
+
     pub(super) fn check(&self, name: &str) -> Result<(), ParameterError> {
         check_weight(name, self.value)?;
         check_weight(&format!("{name}.min"), self.min)?;
@@ -80,6 +117,20 @@ pub(super) fn check_weight(name: &str, value: f64) -> Result<(), ParameterError>
         return Ok(());
     }
     Err(ParameterError::BadWeight { name: name.to_owned(), value })
+}
+
+pub(super) fn check_share(name: &str, value: f64) -> Result<(), ParameterError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(ParameterError::NotAShare { name: name.to_owned(), value })
+}
+
+pub(super) fn check_count(name: &str, value: usize, (min, max): (usize, usize)) -> Result<(), ParameterError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ParameterError::BadCount { name: name.to_owned(), value, min, max })
 }
 
 #[cfg(test)]
@@ -99,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_with_quality_grows_between_the_same_bounds() {
+        let values: Vec<f64> = [0.0, 0.5, 1.0].iter().map(|&quality| WEIGHT.rising(Some(quality))).collect();
+
+        for (value, expected) in values.iter().zip([0.05, 0.2, 1.0]) {
+            assert!((value - expected).abs() < 1e-12, "{value} is not {expected}");
+        }
+        assert_eq!(WEIGHT.rising(None), 0.2);
+    }
+
+    #[test]
     fn a_silent_caller_gets_the_policy_s_own_weight() {
         assert_eq!(WEIGHT.at(None), 0.2);
     }
@@ -108,6 +169,9 @@ mod tests {
         let not_a_number = Weight::fixed(f64::NAN).check("cost_weight");
         let negative = Weight::fixed(-1.0).check("cost_weight");
         let outside = Weight { value: 2.0, ..WEIGHT }.check("cost_weight");
+        let no_share = Weight::fixed(1.5).check_share("threshold").unwrap_err();
+
+        assert_eq!(no_share.to_string(), "threshold must be a number from 0 to 1, not 1.5");
 
         assert!(matches!(not_a_number, Err(ParameterError::BadWeight { name, .. }) if name == "cost_weight"));
         assert_eq!(negative.unwrap_err().to_string(), "cost_weight must be a finite number of at least 0, not -1");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    evidence::TrainingEvidence,
     folder::Folder,
     onnx,
     profiles::Profiles,
@@ -26,6 +27,8 @@ pub const PROFILES_JSON: &str = "profiles.json";
 pub const GOLDEN_JSONL: &str = "golden.jsonl";
 /// Hashes of the prompts that it was trained on.
 pub const SEEN_BIN: &str = "seen.bin";
+/// What the training data say of models; an artifact may do without.
+pub const EVIDENCE_BIN: &str = "evidence.bin";
 
 /// What people read; the only file without a checksum besides `router.yaml`.
 pub const CARD_MD: &str = "CARD.md";
@@ -170,6 +173,8 @@ pub struct Artifact {
     pub profiles: Profiles,
     /// `golden.jsonl`.
     pub golden: Vec<GoldenLine>,
+    /// `evidence.bin`; `None` when the artifact has none.
+    pub evidence: Option<TrainingEvidence>,
     folder: Folder,
 }
 
@@ -195,8 +200,9 @@ impl Artifact {
             .cut_to(document.max_tokens);
         let profiles = parse_profiles(folder, &document, &files.checked(PROFILES_JSON)?)?;
         let golden = parse_golden(folder, &files.checked(GOLDEN_JSONL)?)?;
+        let evidence = files.evidence()?;
         let checksum = short(&sha256(&yaml));
-        Ok(Self { document, checksum, onnx, tokens, profiles, golden, folder: folder.clone() })
+        Ok(Self { document, checksum, onnx, tokens, profiles, golden, evidence, folder: folder.clone() })
     }
 
     /// Returns the sorted hashes of the prompts that it was trained on, as [`prompt_hash`] gives them.
@@ -311,6 +317,15 @@ impl Files<'_> {
             });
         }
         Ok(bytes)
+    }
+
+    fn evidence(&self) -> Result<Option<TrainingEvidence>, LoadError> {
+        if !self.document.sha256.contains_key(EVIDENCE_BIN) {
+            return Ok(None);
+        }
+        let (bytes, widths) = (self.checked(EVIDENCE_BIN)?, self.document.outputs);
+        let evidence = TrainingEvidence::parse(&bytes, widths.embedding, widths.latent);
+        evidence.map(Some).map_err(|error| malformed(self.folder, EVIDENCE_BIN, &error))
     }
 }
 

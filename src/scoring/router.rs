@@ -1,6 +1,7 @@
 //! The scorer: an artifact and its sessions.
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -15,15 +16,16 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{
-    Engine, Scorer,
+    Engine, Sample, Scorer,
     artifact::Artifact,
+    evidence::TrainingEvidence,
     overlay::Overlay,
     profiles::Profiles,
     queue::{Queue, QueueError},
     session::{Outputs, Session, SessionError},
     tokens::TokensError,
 };
-use crate::domain::{Familiarity, Length, PromptView, Scores, ScoresUnavailable};
+use crate::domain::{Evidence, Familiarity, Length, Needs, PromptView, Scores, ScoresUnavailable};
 
 /// Where the graph runs.
 enum Place {
@@ -182,6 +184,23 @@ impl Scorer for Router {
             return Err(ScoresUnavailable::Late);
         }
         Ok(scores)
+    }
+
+    fn evidence(&self, scores: &Scores, needs: Needs) -> HashMap<Arc<str>, Evidence> {
+        let is_needed = needs.clusters || needs.neighbours;
+        let is_own = *scores.artifact == *self.artifact.checksum;
+        let evidence = self.artifact.evidence.as_ref().filter(|_| is_needed && is_own);
+        evidence.map(|evidence| evidence.near(&scores.embedding, needs)).unwrap_or_default()
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let profiles = self.profiles.load();
+        let samples = self.artifact.evidence.iter().flat_map(TrainingEvidence::samples);
+        let scored = |(input_tokens, outputs)| Sample {
+            input_tokens,
+            scores: scores_with(&self.artifact, &profiles, outputs, Duration::ZERO),
+        };
+        samples.map(scored).collect()
     }
 
     fn engine(&self) -> Engine {

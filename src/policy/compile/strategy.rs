@@ -30,7 +30,7 @@ pub(super) struct Scope {
 }
 
 /// A strategy, or what is wrong with its numbers and where.
-type Built = Result<Arc<dyn Strategy>, (ParameterError, Path)>;
+pub(super) type Built = Result<Arc<dyn Strategy>, (ParameterError, Path)>;
 
 impl Compiler<'_, '_> {
     /// Returns the strategy that a document describes; `None` when it has faults, which are then in the report.
@@ -52,6 +52,10 @@ impl Compiler<'_, '_> {
                 max_fallbacks: scope.max_fallbacks,
             }))),
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
+            StrategyDocument::Difficulty(difficulty) => self.difficulty(difficulty, scope, &at.key("difficulty")),
+            StrategyDocument::Preference(pair) => self.preference(pair, scope, &at.key("preference"))?,
+            StrategyDocument::Cluster(cluster) => self.cluster(cluster, scope, &at.key("cluster")),
+            StrategyDocument::Nearest(nearest) => self.nearest(nearest, scope, &at.key("nearest")),
         };
         built.map_err(|(error, at)| self.report.add(&at, error.to_string())).ok()
     }
@@ -116,15 +120,15 @@ impl Compiler<'_, '_> {
 fn place(error: &ParameterError, at: &Path) -> Path {
     match error {
         ParameterError::OutOfBounds { name, .. } => at.key(name.trim_end_matches("_weight")),
-        ParameterError::BadWeight { .. } | ParameterError::NoWeight | ParameterError::Twice(_) => at.clone(),
+        _ => at.clone(),
     }
 }
 
-fn shared(strategy: impl Strategy + 'static) -> Arc<dyn Strategy> {
+pub(super) fn shared(strategy: impl Strategy + 'static) -> Arc<dyn Strategy> {
     Arc::new(strategy)
 }
 
-fn weight(document: WeightDocument) -> Weight {
+pub(super) fn weight(document: WeightDocument) -> Weight {
     match document {
         WeightDocument::Fixed(value) => Weight::fixed(value),
         WeightDocument::Bounded(bounded) => Weight { value: bounded.weight, min: bounded.min, max: bounded.max },
