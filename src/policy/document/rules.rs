@@ -29,7 +29,7 @@ pub struct RuleDocument {
     pub rules: Vec<RuleDocument>,
 }
 
-/// What must hold of a request. The text is that of the last user turn.
+/// What must hold of a request. The text is that of the last user turn; of a long one the first and the last 16 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConditionDocument {
