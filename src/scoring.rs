@@ -121,7 +121,7 @@ pub trait Scorer: Send + Sync {
     /// Returns the engine that runs the graph.
     fn engine(&self) -> Engine;
 
-    /// Returns name and version of the artifact, for instance `static-v1`.
+    /// Returns name and version of the artifact, for instance `static-v2`.
     fn artifact(&self) -> &str;
 
     /// Returns the checksum of the artifact, as it stands in [`Scores::artifact`].

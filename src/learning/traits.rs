@@ -4,13 +4,15 @@
     reason = "numeric kernels: prompts, domains and models are indexed by their own numbering"
 )]
 
+use std::collections::HashSet;
+
 use super::{
     abilities::{self, Outcome, Precision},
     examples::Examples,
     matrix::Matrix,
     wide::Targets,
 };
-use crate::scoring::profiles::sigmoid;
+use crate::scoring::{artifact::question_hash, profiles::sigmoid};
 
 /// Variance of a prompt's ease around its domain's, in squared log-odds.
 const EASE_VARIANCE: f64 = 2.0;
@@ -20,13 +22,15 @@ const DOMAIN_PRECISION: (f64, f64) = (0.5, 4.0);
 const EASE_RIDGE: f64 = 450.0;
 /// See [`EASE_RIDGE`].
 const PREFERENCE_RIDGE: f64 = 1000.0;
-/// A set of fewer prompts than this teaches no trait of its own.
-const SMALLEST_SET: usize = 500;
+/// A set or domain of fewer prompts than this teaches no trait of its own.
+const SMALLEST: usize = 500;
+/// Domains that share this part of their questions are about the same.
+const OVERLAP: f64 = 0.3;
 
 /// A trait.
 #[derive(Clone, Debug)]
 pub struct Trait {
-    /// `ease`, `ease in <set>` or `preference in <set>`.
+    /// `ease`, `ease in <set>`, `preference in <set>` or `preference in <set>, <category>`.
     pub name: String,
     /// The domains that it is about; elsewhere it is 0.
     pub about: Vec<bool>,
@@ -37,7 +41,7 @@ pub struct Trait {
 }
 
 /// Returns the traits: ease everywhere, ease within each large set, and in sets of two models how much better the second one
-/// answered than the first.
+/// answered than the first, in the whole set and within its large domains.
 pub fn traits(examples: &Examples) -> Vec<Trait> {
     let everywhere = vec![true; examples.domains.len()];
     let ease = eases(examples);
@@ -45,17 +49,46 @@ pub fn traits(examples: &Examples) -> Vec<Trait> {
         vec![Trait { name: "ease".to_owned(), about: everywhere, targets: ease.clone(), penalty: EASE_RIDGE }];
     for (set, _, prompts) in &examples.sources {
         let about = domains_of(examples, set);
-        if *prompts >= SMALLEST_SET {
+        if *prompts >= SMALLEST {
             let targets = within(examples, &about, &ease);
             traits.push(Trait { name: format!("ease in {set}"), about: about.clone(), targets, penalty: EASE_RIDGE });
         }
         if let Some((_, [first, second])) = examples.pairs.iter().find(|(name, _)| name == set) {
-            let targets = within(examples, &about, &preference(examples, *first, *second));
-            let name = format!("preference in {set}");
-            traits.push(Trait { name, about, targets, penalty: PREFERENCE_RIDGE });
+            let preference = preference(examples, *first, *second);
+            traits.push(preference_in(examples, set, about.clone(), &preference));
+            traits.extend(large_domains(examples, &about).into_iter().map(|domain| {
+                let name = examples.domains[domain].replace('/', ", ");
+                preference_in(examples, &name, same_questions(examples, domain), &preference)
+            }));
         }
     }
     traits
+}
+
+fn preference_in(examples: &Examples, place: &str, about: Vec<bool>, preference: &Targets) -> Trait {
+    let targets = within(examples, &about, preference);
+    Trait { name: format!("preference in {place}"), about, targets, penalty: PREFERENCE_RIDGE }
+}
+
+/// Returns those of the domains that have prompts enough for a trait: what makes one model better in mathematics is not what
+/// does so in law.
+fn large_domains(examples: &Examples, among: &[bool]) -> Vec<usize> {
+    let mut sizes = vec![0; examples.domains.len()];
+    examples.labels.iter().for_each(|label| sizes[*label] += 1);
+    (0..sizes.len()).filter(|domain| among[*domain] && sizes[*domain] >= SMALLEST).collect()
+}
+
+/// Returns a domain and those of other sets that hold the same questions: no text tells them apart.
+fn same_questions(examples: &Examples, domain: usize) -> Vec<bool> {
+    let mut questions = vec![HashSet::new(); examples.domains.len()];
+    for (prompt, label) in examples.prompts.iter().zip(&examples.labels) {
+        questions[*label].insert(question_hash(prompt));
+    }
+    let is_same = |other: &HashSet<u64>| {
+        let shared = other.intersection(&questions[domain]).count();
+        shared as f64 >= OVERLAP * other.len().max(1) as f64
+    };
+    questions.iter().map(is_same).collect()
 }
 
 fn domains_of(examples: &Examples, set: &str) -> Vec<bool> {
