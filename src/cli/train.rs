@@ -14,9 +14,9 @@ use pointsman::{
     artifacts::Console,
     learning::{
         Progress, TrainSettings, Work,
-        card::card,
-        data::Set,
-        evaluate::{Settings, evaluate, forecast::Subject},
+        card::{Measured, card},
+        data::{Lessons, Set},
+        evaluate::{Settings, evaluate, forecast::Subject, report::SetReport},
         minilm::{self, Minilm, Precision},
         read_sets, train_in,
     },
@@ -66,6 +66,9 @@ pub(crate) struct TrainArgs {
     /// Configuration whose `router.path` is the artifact in use
     #[arg(long, value_name = "FILE", conflicts_with = "promote_to")]
     config: Option<PathBuf>,
+    /// After measuring, learn again from all prompts, the held-back ones too; the card says so
+    #[arg(long, conflicts_with_all = ["promote_to", "config"])]
+    all: bool,
     /// Replace --out if it is there, and promote even what is worse
     #[arg(long)]
     force: bool,
@@ -92,6 +95,9 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
     if args.out.exists() && !args.force {
         return Err(format!("{} exists; --force replaces it", args.out.display()).into());
     }
+    if args.all && matches!(args.encoder, Encoder::Minilm) {
+        return Err("--all is for --encoder static: the card of the other measures nothing".into());
+    }
     // Found before an hour's work, not after it.
     let in_use = promotion::place(args.promote_to.as_deref(), args.config.as_deref())?;
     let bars = Bars::default();
@@ -102,17 +108,21 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
     }
     let settings = TrainSettings::seeded(args.seed);
     let folder = args.work.clone().unwrap_or_else(|| args.out.with_extension("work"));
-    let work = Work::open(&folder, &format!("{:?} {}", args.encoder, args.int8), &sets, settings);
+    let train = |lessons| train_once(args, &sets, TrainSettings { lessons, ..settings }, (&folder, &bars));
+    let mut works = vec![train(Lessons::Training)?];
     match args.encoder {
-        Encoder::Static => train_in(&work, &sets, &args.out, settings, &bars)?,
-        Encoder::Minilm => train_minilm(args, &sets, settings, (&work, &bars))?,
-    }
-    match args.encoder {
-        Encoder::Static => write_card(&sets, &args.out, &bars)?,
+        Encoder::Static => {
+            let reports = measure(&sets, &args.out, &bars)?;
+            let lessons = if args.all { Lessons::Everything } else { Lessons::Training };
+            if args.all {
+                works.push(train(lessons)?);
+            }
+            write_card(&sets, &args.out, &reports, lessons)?;
+        }
         Encoder::Minilm => write_minilm_card(args, &sets)?,
     }
     bars.finish();
-    work.clear();
+    works.iter().for_each(Work::clear);
     // Only an empty one goes: others may be at work there.
     drop(std::fs::remove_dir(&folder));
     eprintln!("wrote {} in {:.1} s", args.out.display(), start.elapsed().as_secs_f64());
@@ -120,6 +130,21 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
         Some(in_use) => promotion::promote(&sets, (&args.out, &in_use), args.force, &bars),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Trains, and returns where the finished stages are kept.
+fn train_once(
+    args: &TrainArgs,
+    sets: &[Set],
+    settings: TrainSettings,
+    (folder, bars): (&Path, &Bars),
+) -> Result<Work, Box<dyn std::error::Error>> {
+    let work = Work::open(folder, &format!("{:?} {}", args.encoder, args.int8), sets, settings);
+    match args.encoder {
+        Encoder::Static => train_in(&work, sets, &args.out, settings, bars)?,
+        Encoder::Minilm => train_minilm(args, sets, settings, (&work, bars))?,
+    }
+    Ok(work)
 }
 
 fn train_minilm(
@@ -140,8 +165,8 @@ fn write_minilm_card(args: &TrainArgs, sets: &[Set]) -> Result<(), Box<dyn std::
     Ok(())
 }
 
-/// Measures the artifact on what was held back and writes its card with its charts.
-fn write_card(sets: &[Set], out: &Path, bars: &Bars) -> Result<(), Box<dyn std::error::Error>> {
+/// Measures the artifact on what was held back.
+fn measure(sets: &[Set], out: &Path, bars: &Bars) -> Result<Vec<SetReport>, Box<dyn std::error::Error>> {
     let artifact = Artifact::read(&Folder::Disk(out.to_owned()))?;
     let mut session = RtenSession::new(RtenGraph::load(artifact.onnx.to_vec())?);
     let settings = Settings { paraphrases: true, ..Settings::default() };
@@ -151,9 +176,21 @@ fn write_card(sets: &[Set], out: &Path, bars: &Bars) -> Result<(), Box<dyn std::
         let evaluated = evaluate(set, &mut subject, &settings, bars)?;
         reports.extend(evaluated.map(|evaluated| evaluated.report));
     }
-    let plots = super::evaluate::write_plots(&out.join(PLOTS), &reports)?;
+    Ok(reports)
+}
+
+/// Writes the artifact's card with its charts.
+fn write_card(
+    sets: &[Set],
+    out: &Path,
+    reports: &[SetReport],
+    lessons: Lessons,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let artifact = Artifact::read(&Folder::Disk(out.to_owned()))?;
+    let plots = super::evaluate::write_plots(&out.join(PLOTS), reports)?;
     let plots: Vec<String> = plots.iter().map(|file| format!("{PLOTS}/{file}")).collect();
-    std::fs::write(out.join(CARD_MD), card(&artifact, sets, &reports, &plots))?;
+    let measured = Measured { reports, plots: &plots, lessons };
+    std::fs::write(out.join(CARD_MD), card(&artifact, sets, measured))?;
     Ok(())
 }
 

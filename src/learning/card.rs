@@ -1,7 +1,7 @@
 //! The card of an artifact: what it is, what it was made of, how good it is. Its figures come from [`evaluate`](super::evaluate).
 
 use super::{
-    data::{HeldBack, Set},
+    data::{HeldBack, Lessons, Set},
     evaluate::report::{
         SetReport,
         markdown::{LEGEND, tables},
@@ -11,10 +11,21 @@ use super::{
 };
 use crate::scoring::Artifact;
 
-/// Returns the card in Markdown; `plots` are the paths of charts beside it.
-pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[String]) -> String {
+/// What the figures of a card were measured on.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// By set.
+    pub reports: &'a [SetReport],
+    /// Paths of charts beside the card.
+    pub plots: &'a [String],
+    /// What the artifact learned from; the reports are always of one that learned from training prompts alone.
+    pub lessons: Lessons,
+}
+
+/// Returns the card in Markdown.
+pub fn card(artifact: &Artifact, sets: &[Set], measured: Measured<'_>) -> String {
     let document = &artifact.document;
-    let examples = Examples::of(sets, &HeldBack::of(sets));
+    let examples = Examples::of(sets, &HeldBack::from(sets, measured.lessons));
     let sources: String =
         examples.sources.iter().map(|(set, licence, count)| format!("| {set} | {count} | {licence} |\n")).collect();
     let closed: Vec<&str> = sets.iter().filter(|set| !set.is_open()).map(|set| set.meta.name.as_str()).collect();
@@ -67,19 +78,20 @@ pub fn card(artifact: &Artifact, sets: &[Set], reports: &[SetReport], plots: &[S
         vocabulary = artifact.tokens.count(),
         max_tokens = document.max_tokens,
         seed = document.seed,
-        results = results(reports, plots),
+        results = results(measured),
     )
 }
 
-fn results(reports: &[SetReport], plots: &[String]) -> String {
-    let charts: String = plots.iter().map(|plot| format!("![{plot}]({plot})\n")).collect();
+fn results(measured: Measured<'_>) -> String {
+    let charts: String = measured.plots.iter().map(|plot| format!("![{plot}]({plot})\n")).collect();
     format!(
-        "## Results\n\n\
+        "## Results\n\n{}\
         On held-back prompts, by `pointsman evaluate`; nothing was chosen on them. Intervals: 95 %, bootstrap over prompts, the \
         same resamples for all lines. {LEGEND} Baselines are fitted on the set's training prompts; the category mean knows the \
         category of a prompt, the router sees only its text.\n\n\
         {}### Charts\n\n{charts}\n",
-        tables(reports),
+        lessons_note(measured.lessons),
+        tables(measured.reports),
     )
 }
 
@@ -98,4 +110,15 @@ fn newcomer(artifact: &Artifact) -> String {
     spread
         .map(|spread| format!(" (standard error of the log-odds {spread:.2}, each known model left out once)"))
         .unwrap_or_default()
+}
+
+fn lessons_note(lessons: Lessons) -> &'static str {
+    match lessons {
+        Lessons::Training => "",
+        Lessons::Everything => {
+            "The figures are those of weights that learned from the training prompts alone. The weights in this folder were then \
+            learned the same way, with the same seed, from all prompts, the held-back ones too, as counted above; nothing of these \
+            sets is left to measure them on.\n\n"
+        }
+    }
 }

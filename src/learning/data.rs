@@ -223,7 +223,25 @@ pub struct HeldBack {
 /// all begin with the same line.
 const QUESTIONS_OF_A_LINE: usize = 3;
 
+/// Which prompts are learned from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lessons {
+    /// Those that are not held back: what is learned can be measured on the rest.
+    #[default]
+    Training,
+    /// All: for weights that are shipped after others, learned the same way, were measured.
+    Everything,
+}
+
 impl HeldBack {
+    /// Collects what these lessons leave out.
+    pub fn from(sets: &[Set], lessons: Lessons) -> Self {
+        match lessons {
+            Lessons::Training => Self::of(sets),
+            Lessons::Everything => Self { held: HashSet::new(), shared: shared_lines(sets) },
+        }
+    }
+
     /// Collects them.
     pub fn of(sets: &[Set]) -> Self {
         let mut held_back = Self { held: HashSet::new(), shared: shared_lines(sets) };

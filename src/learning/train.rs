@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{
     LearningError,
     cohort::Cohort,
-    data::{HeldBack, Set},
+    data::{HeldBack, Lessons, Set},
     encoder::{EMBEDDING, Encoder, stage_rng},
     examples::Examples,
     export::{self, Body, TOLERANCE, Trained},
@@ -37,12 +37,14 @@ pub struct TrainSettings {
     pub vocabulary: usize,
     /// Passes of the domain head over the prompts.
     pub epochs: usize,
+    /// The prompts to learn from.
+    pub lessons: Lessons,
 }
 
 impl TrainSettings {
     /// Returns the settings of the shipped artifact with a seed.
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, vocabulary: 10_000, epochs: 5 }
+        Self { seed, vocabulary: 10_000, epochs: 5, lessons: Lessons::Training }
     }
 }
 
@@ -68,7 +70,7 @@ pub fn train_in(
     settings: TrainSettings,
     progress: &dyn Progress,
 ) -> Result<(), LearningError> {
-    let examples = examples(sets)?;
+    let examples = examples(sets, settings.lessons)?;
     progress.begin("vocabulary", 1);
     let texts: Vec<&str> = examples.prompts.iter().map(String::as_str).collect();
     let vocabulary = work.stage("vocabulary", || train_vocabulary(&texts, settings.vocabulary))?;
@@ -102,8 +104,8 @@ pub fn train_in(
 ///
 /// # Errors
 /// It is too little.
-pub(super) fn examples(sets: &[Set]) -> Result<Examples, LearningError> {
-    let examples = Examples::of(sets, &HeldBack::of(sets));
+pub(super) fn examples(sets: &[Set], lessons: Lessons) -> Result<Examples, LearningError> {
+    let examples = Examples::of(sets, &HeldBack::from(sets, lessons));
     if examples.prompts.len() < FOLDS || examples.domains.len() < 2 {
         return Err(LearningError::TooLittle { prompts: examples.prompts.len(), domains: examples.domains.len() });
     }
@@ -307,7 +309,7 @@ mod tests {
     }
 
     fn settings() -> TrainSettings {
-        TrainSettings { seed: 3, vocabulary: 300, epochs: 3 }
+        TrainSettings { seed: 3, vocabulary: 300, epochs: 3, lessons: Lessons::Training }
     }
 
     #[test]
@@ -375,6 +377,19 @@ mod tests {
         let router = &report.lines[0];
         assert!(router.metrics.gain.value > 50.0, "{router:?}");
         assert!(router.metrics.gap_closed.value > 70.0, "{router:?}");
+    }
+
+    #[test]
+    fn what_learned_from_everything_has_nothing_left_to_be_measured_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("tiny-v1");
+        let sets = made_up();
+
+        train(&sets, &out, TrainSettings { lessons: Lessons::Everything, ..settings() }, &Silent).unwrap();
+
+        let seen = std::fs::read(out.join("seen.bin")).unwrap().len() / 8;
+        assert_eq!(seen, Examples::of(&sets, &HeldBack::from(&sets, Lessons::Everything)).seen.len());
+        assert!(seen > Examples::of(&sets, &HeldBack::of(&sets)).seen.len());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn train(
     settings: TrainSettings,
     (work, progress): (&Work, &dyn Progress),
 ) -> Result<(), LearningError> {
-    let examples = examples(sets)?;
+    let examples = examples(sets, settings.lessons)?;
     let texts: Vec<&str> = examples.prompts.iter().map(String::as_str).collect();
     let tokens = minilm.tokens()?;
     let ids: Result<Vec<Vec<u32>>, _> = texts.par_iter().map(|text| tokens.ids(text)).collect();
