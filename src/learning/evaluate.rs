@@ -187,10 +187,11 @@ impl Case<'_> {
     ) -> Result<Evaluated, LearningError> {
         let outcomes = &self.outcomes;
         let known = &subject.artifact.profiles;
-        let scene = Scene { fitted: self.fitted(known), costs: self.expected_costs() };
+        let evidence = subject.artifact.evidence.as_ref();
+        let scene = Scene { fitted: self.fitted(known), costs: self.expected_costs(), evidence };
         let sources = self.sources(known, scene.fitted.as_ref());
         let forecast = Forecast::of(outcomes, scores, &scene)?;
-        let families = families(outcomes, &forecast.asks)?;
+        let families = families(&forecast.asks)?;
         progress.begin("choosing", 1);
         let contenders = Contender::all(outcomes, &forecast, &families, &self.lessons());
         progress.step();
@@ -233,12 +234,14 @@ impl Case<'_> {
     fn stability(
         &self,
         (families, forecast): (&[Family], &Forecast),
-        measured: (&mut Subject<'_>, &Scene),
+        (subject, scene): (&mut Subject<'_>, &Scene<'_>),
         resamples: &Resamples,
         progress: &dyn Progress,
     ) -> Result<Option<Stability>, LearningError> {
         let shipped = families.iter().find_map(|family| Some((family.name, &**family.shipped.as_ref()?)));
-        let of = |strategy| stability(strategy, (&self.outcomes, forecast), measured, resamples, progress);
+        // No strategy of a shipped setting asks for it, and it takes longer than all else.
+        let scene = Scene { evidence: None, ..scene.clone() };
+        let of = |strategy| stability(strategy, (&self.outcomes, forecast), (subject, &scene), resamples, progress);
         shipped.map(of).transpose()
     }
 

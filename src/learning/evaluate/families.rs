@@ -1,9 +1,11 @@
 //! The strategies of the gateway, each at many settings: the operating points of its curve.
 
-use super::outcomes::Outcomes;
 use crate::{
-    domain::Ask,
-    routing::{Constraints, Goals, ParameterError, QualityCost, QualityCostParameters, Strategy, Weight},
+    domain::{Ask, ModelName},
+    routing::{
+        Cluster, ClusterParameters, Constraints, Difficulty, DifficultyParameters, Goals, Nearest, NearestParameters,
+        ParameterError, QualityCost, QualityCostParameters, Strategy, StrongGoal, Weight, WinRate, WinRateParameters,
+    },
 };
 
 /// A strategy at many settings.
@@ -24,6 +26,12 @@ pub const STEPS: usize = 60;
 /// `cost.weight` in `config/policies/default.yaml`, per US cent.
 pub const SHIPPED_COST_WEIGHT: f64 = 0.04;
 
+/// What evidence is shrunk by, where a setting is to be reported and not found: what policies do without saying anything.
+const SHRINKAGE: f64 = 20.0;
+
+/// A strategy at one setting, or why the setting is refused.
+type Built = Result<Box<dyn Strategy>, ParameterError>;
+
 /// Returns the weights per unit of cost at which quality and cost are weighed: 0, then a geometric grid that is wide enough for
 /// all of quality to be worth nothing, and all of cost. `mean` is the mean cost.
 pub fn weights(mean: f64) -> Vec<f64> {
@@ -34,18 +42,20 @@ pub fn weights(mean: f64) -> Vec<f64> {
     std::iter::once(0.0).chain((1..=STEPS).map(weight)).collect()
 }
 
-/// Returns every strategy that can be measured on the outcomes of prompts.
+/// Returns every strategy that can be measured on asks.
 ///
 /// # Errors
 /// A setting is refused.
-pub fn families(_outcomes: &Outcomes, asks: &[Ask]) -> Result<Vec<Family>, ParameterError> {
-    Ok(vec![quality_cost(asks)?])
+pub fn families(asks: &[Ask]) -> Result<Vec<Family>, ParameterError> {
+    let mut all = vec![quality_cost(asks)?, difficulty()?, cluster()?, nearest(asks)?];
+    if let Some((weak, strong)) = weak_and_strong(asks) {
+        all.push(preference(&weak, &strong)?);
+    }
+    Ok(all)
 }
 
 fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
-    let costs = asks.iter().flat_map(|ask| &ask.candidates).map(|candidate| candidate.estimate.cost.dollars() * 100.0);
-    let mean = costs.clone().sum::<f64>() / costs.count().max(1) as f64;
-    let strategy = |weight: f64| -> Result<Box<dyn Strategy>, ParameterError> {
+    let strategy = |weight: f64| -> Built {
         Ok(Box::new(QualityCost::new(QualityCostParameters {
             constraints: Constraints::default(),
             cost: Weight::fixed(weight).into(),
@@ -57,11 +67,154 @@ fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
             max_fallbacks: 0,
         })?))
     };
-    let points: Result<Vec<_>, _> = weights(mean).into_iter().map(strategy).collect();
-    Ok(Family {
-        name: "quality_cost",
-        points: points?,
-        weighs_quality: true,
-        shipped: Some(strategy(SHIPPED_COST_WEIGHT)?),
-    })
+    let points: Result<Vec<_>, _> = weights(mean_cents(asks)).into_iter().map(strategy).collect();
+    let shipped = Some(strategy(SHIPPED_COST_WEIGHT)?);
+    Ok(Family { name: "quality_cost", points: points?, weighs_quality: true, shipped })
+}
+
+fn mean_cents(asks: &[Ask]) -> f64 {
+    let costs = asks.iter().flat_map(|ask| &ask.candidates).map(|candidate| candidate.estimate.cost.dollars() * 100.0);
+    costs.clone().sum::<f64>() / costs.count().max(1) as f64
+}
+
+/// From a threshold that nothing reaches down to one that everything does.
+fn difficulty() -> Result<Family, ParameterError> {
+    let strategy = |step: usize| -> Built {
+        Ok(Box::new(Difficulty::new(DifficultyParameters {
+            constraints: Constraints::default(),
+            threshold: Weight::fixed(1.0 - step as f64 / (2 * STEPS) as f64),
+            caution: 0.0,
+            default_model: None,
+            max_fallbacks: 0,
+        })?))
+    };
+    let points: Result<Vec<_>, _> = (0..=2 * STEPS).map(strategy).collect();
+    Ok(Family { name: "difficulty", points: points?, weighs_quality: false, shipped: None })
+}
+
+/// First without an alpha: performance alone.
+fn cluster() -> Result<Family, ParameterError> {
+    let strategy = |alpha: Option<f64>| -> Built {
+        Ok(Box::new(Cluster::new(ClusterParameters {
+            constraints: Constraints::default(),
+            clusters: 3,
+            alpha: alpha.map(Weight::fixed),
+            shrinkage: SHRINKAGE,
+            default_model: None,
+            max_fallbacks: 0,
+        })?))
+    };
+    let alphas = (0..=STEPS).map(|step| Some(1.0 - step as f64 / STEPS as f64));
+    let points: Result<Vec<_>, _> = std::iter::once(None).chain(alphas).map(strategy).collect();
+    Ok(Family { name: "cluster", points: points?, weighs_quality: false, shipped: None })
+}
+
+fn nearest(asks: &[Ask]) -> Result<Family, ParameterError> {
+    let strategy = |weight: f64| -> Built {
+        Ok(Box::new(Nearest::new(NearestParameters {
+            constraints: Constraints::default(),
+            cost_weight: Weight::fixed(weight),
+            shrinkage: SHRINKAGE,
+            default_model: None,
+            max_fallbacks: 0,
+        })?))
+    };
+    let points: Result<Vec<_>, _> = weights(mean_cents(asks)).into_iter().map(strategy).collect();
+    Ok(Family { name: "nearest", points: points?, weighs_quality: false, shipped: None })
+}
+
+/// From always strong to never. Win rates crowd around one half, and so do the thresholds.
+fn preference(weak: &ModelName, strong: &ModelName) -> Result<Family, ParameterError> {
+    let strategy = |threshold: f64| -> Built {
+        Ok(Box::new(WinRate::new(WinRateParameters {
+            constraints: Constraints::default(),
+            strong: strong.clone(),
+            weak: weak.clone(),
+            goal: StrongGoal::WinRate(Weight::fixed(threshold)),
+            default_model: None,
+            max_fallbacks: 0,
+        })?))
+    };
+    let middle = (0..=200).map(|step| 0.4 + 0.45 * f64::from(step) / 200.0);
+    let thresholds = [0.0, 0.2, 0.3].into_iter().chain(middle).chain([0.9, 0.95, 1.0]);
+    let points: Result<Vec<_>, _> = thresholds.map(strategy).collect();
+    Ok(Family { name: "preference", points: points?, weighs_quality: false, shipped: None })
+}
+
+/// How much cheaper than the strong model a weak one has to be, if any is.
+const CHEAPER: f64 = 4.0;
+
+/// Returns the model that is expected to be best, and before it the best one of those that cost a quarter of it at most, or else
+/// the cheapest other one: by expectation, since nothing of what happened may choose.
+fn weak_and_strong(asks: &[Ask]) -> Option<(ModelName, ModelName)> {
+    let mut sums: Vec<(ModelName, f64, f64)> = Vec::new();
+    for ask in asks {
+        for (index, candidate) in ask.candidates.iter().enumerate() {
+            if sums.len() <= index {
+                sums.push((candidate.model.name.clone(), 0.0, 0.0));
+            }
+            let estimate = &candidate.estimate;
+            sums.get_mut(index).into_iter().for_each(|(_, quality, cost)| {
+                *quality += estimate.quality.value();
+                *cost += estimate.cost.dollars();
+            });
+        }
+    }
+    let strong = sums.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let others = || sums.iter().filter(|(name, ..)| *name != strong.0);
+    let cheap = others().filter(|(_, _, cost)| CHEAPER * cost <= strong.2).max_by(|a, b| a.1.total_cmp(&b.1));
+    let weak = cheap.or_else(|| others().min_by(|a, b| a.2.total_cmp(&b.2)))?;
+    Some((weak.0.clone(), strong.0.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::samples::{ask, expected};
+
+    #[test]
+    fn the_shipped_setting_is_that_of_the_default_policy() {
+        let policy = include_str!("../../../config/policies/default.yaml");
+
+        assert!(policy.contains(&format!("cost: {{ weight: {SHIPPED_COST_WEIGHT},")), "{policy}");
+    }
+
+    #[test]
+    fn weak_is_the_best_of_the_cheap_ones() {
+        let names =
+            |asks: &[Ask]| weak_and_strong(asks).map(|(weak, strong)| [weak, strong].map(|name| name.to_string()));
+        let four = ask(vec![
+            expected("small", 0.3, 1_000, 1),
+            expected("middle", 0.6, 2_000, 1),
+            expected("near", 0.8, 9_000, 1),
+            expected("large", 0.9, 10_000, 1),
+        ]);
+        let alike = ask(vec![expected("one", 0.5, 10, 1), expected("other", 0.6, 11, 1)]);
+
+        assert_eq!(names(&[four]), Some(["middle", "large"].map(str::to_owned)));
+        assert_eq!(names(&[alike]), Some(["one", "other"].map(str::to_owned)));
+        assert_eq!(names(&[]), None);
+    }
+
+    #[test]
+    fn the_first_setting_has_no_regard_for_cost() {
+        let dear_and_good = ask(vec![expected("weak", 0.4, 1_000, 1), expected("strong", 0.9, 90_000_000, 1)]);
+
+        for family in families(std::slice::from_ref(&dear_and_good)).unwrap() {
+            let chosen = family.points[0].decide(&dear_and_good).unwrap();
+
+            assert_eq!(chosen.plan.legs().next().unwrap().model.as_str(), "strong", "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn the_last_setting_has_regard_for_nothing_else() {
+        let dear_and_good = ask(vec![expected("weak", 0.4, 1_000, 1), expected("strong", 0.9, 90_000_000, 1)]);
+
+        for family in families(std::slice::from_ref(&dear_and_good)).unwrap() {
+            let chosen = family.points.last().unwrap().decide(&dear_and_good).unwrap();
+
+            assert_eq!(chosen.plan.legs().next().unwrap().model.as_str(), "weak", "{}", family.name);
+        }
+    }
 }

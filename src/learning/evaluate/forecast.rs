@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{
     domain::{
-        Ask, Availability, Candidate, Evidence, Modality, ModelFacts, ModelKind, ModelName, NanoUsd, Preferences,
-        PricePerMillion, Prices, RequestFacts, Scores, Signals, Tokens,
+        Ask, Availability, Candidate, Evidence, Modality, ModelFacts, ModelKind, ModelName, NanoUsd, Needs,
+        Preferences, PricePerMillion, Prices, RequestFacts, Scores, Signals, Tokens,
     },
     learning::LearningError,
     routing::estimate,
-    scoring::{Artifact, Session, profiles::Profiles, router::scores_of},
+    scoring::{Artifact, Session, evidence::TrainingEvidence, profiles::Profiles, router::scores_of},
 };
 
 /// The router that is measured.
@@ -43,13 +43,18 @@ impl Subject<'_> {
 /// Window assumed of every model: data tell of none, and all answers in them fitted.
 const CONTEXT_WINDOW: Tokens = Tokens(128_000);
 
+/// Everything that strategies ask of the training data.
+const EVIDENCE: Needs = Needs { clusters: true, neighbours: true, ..Needs::SCORES };
+
 /// What is known of a set's models besides the router's own profiles.
 #[derive(Clone, Debug, Default)]
-pub struct Scene {
+pub struct Scene<'a> {
     /// Profiles of models that the router does not know.
     pub fitted: Option<Profiles>,
     /// Expected costs of models without prices, by model.
     pub costs: Vec<Option<ExpectedCost>>,
+    /// What the router's training data say near a prompt; `None` where no strategy asks.
+    pub evidence: Option<&'a TrainingEvidence>,
 }
 
 /// Everything expected of the models on the prompts of a set.
@@ -68,20 +73,23 @@ impl Forecast {
     ///
     /// # Errors
     /// A model's name is none that the gateway takes.
-    pub fn of(outcomes: &Outcomes, scores: Vec<Scores>, scene: &Scene) -> Result<Self, LearningError> {
+    pub fn of(outcomes: &Outcomes, scores: Vec<Scores>, scene: &Scene<'_>) -> Result<Self, LearningError> {
         let facts: Result<Vec<_>, _> = outcomes.models.iter().map(|model| facts(model).map(Arc::new)).collect();
         let facts = facts?;
         let mut forecast = Self { asks: Vec::new(), embeddings: Vec::new(), took: Vec::new() };
         for (index, (row, mut scores)) in outcomes.rows.iter().zip(scores).enumerate() {
             let more = scene.fitted.as_ref().map(|profiles| profiles.qualities(&scores.latent).0);
             scores.quality.extend(more.into_iter().flatten());
+            let near = scene.evidence.map(|evidence| evidence.near(&scores.embedding, EVIDENCE)).unwrap_or_default();
             let request = RequestFacts {
                 input_tokens: Tokens(row.input_tokens.round() as u64),
                 choices: 1,
                 ..RequestFacts::default()
             };
-            let candidates =
-                facts.iter().zip(&scene.costs).map(|(facts, cost)| candidate(facts, &request, &scores, cost));
+            let candidates = facts.iter().zip(&scene.costs).map(|(facts, cost)| Candidate {
+                evidence: near.get(facts.profile_name()).cloned().unwrap_or_default(),
+                ..candidate(facts, &request, &scores, cost)
+            });
             forecast.asks.push(Ask {
                 candidates: candidates.collect(),
                 preferences: Preferences::default(),

@@ -45,7 +45,7 @@ pub struct KindStability {
 pub fn stability(
     (name, strategy): (&str, &dyn Strategy),
     (outcomes, forecast): (&Outcomes, &Forecast),
-    (subject, scene): (&mut Subject<'_>, &Scene),
+    (subject, scene): (&mut Subject<'_>, &Scene<'_>),
     resamples: &Resamples,
     progress: &dyn Progress,
 ) -> Result<Stability, LearningError> {
