@@ -158,6 +158,8 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, SessionError>) -> Result<T, Sessio
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use futures_util::future::join_all;
 
     use super::*;
@@ -207,7 +209,7 @@ mod tests {
         let held = gate.lock();
         let asked = join_all((0..20).map(|id| queue.run(vec![id; 10])));
         tokio::pin!(asked);
-        assert!(futures_util::poll!(&mut asked).is_pending());
+        assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 
         drop(held);
         let outputs: Vec<Outputs> = asked.await.into_iter().map(Result::unwrap).collect();
@@ -223,7 +225,7 @@ mod tests {
             let held = gate.lock();
             let asked = join_all([1, 2, bad, 3].map(|id| queue.run(vec![id; 10])));
             tokio::pin!(asked);
-            assert!(futures_util::poll!(&mut asked).is_pending());
+            assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 
             drop(held);
             let outcomes: Vec<bool> = asked.await.iter().map(Result::is_ok).collect();
