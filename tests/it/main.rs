@@ -31,4 +31,5 @@ mod redteam;
 mod resilience;
 mod router_model;
 mod rules;
+mod strategies;
 mod streaming;

@@ -157,7 +157,6 @@ async fn recent_traffic_finds_the_weight_that_meets_the_budget() {
     let request = server.admin("PUT", "/admin/v1/policies/default").header("content-type", "application/yaml");
     request.header("if-match", "\"1\"").bytes(policy(budget)).send().await.with_status(200).await;
 
-    assert_eq!(explained(&server, &ask("before")).await["calibrated"], json!({}));
     for prompt in prompts(64) {
         model(&server, &prompt).await;
     }
