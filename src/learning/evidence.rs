@@ -175,14 +175,14 @@ mod tests {
 
     /// Sums point one way, cities another; the calculator is right on sums only and `nameless` has no profile.
     fn graded(profiles: &Profiles) -> EvidenceDocument {
-        let outcome = |prompt: usize| Outcome { prompt, score: if prompt % 2 == 0 { 1.0 } else { 0.0 } };
+        let outcome = |prompt: usize| Outcome { prompt, score: if prompt.is_multiple_of(2) { 1.0 } else { 0.0 } };
         let examples = Examples {
             prompts: (0..400).map(|index| format!("prompt {index}")).collect(),
             models: vec!["calculator".into(), "nameless".into()],
             outcomes: vec![(0..400).map(outcome).collect(), vec![outcome(0)]],
             ..Examples::default()
         };
-        let embedding = |index: usize| if index % 2 == 0 { vec![1.0, 0.0] } else { vec![0.0, 1.0] };
+        let embedding = |index: usize| if index.is_multiple_of(2) { vec![1.0, 0.0] } else { vec![0.0, 1.0] };
         let output = |index| Outputs { embedding: embedding(index), latent: vec![0.0], output_tokens: vec![3.0, 4.0] };
         let (outputs, grades) = ((0..400).map(output).collect(), grades(&examples, profiles));
         Graded { examples: &examples, outputs, grades, profiles }.document(&mut stage_rng(7, STAGE))
