@@ -20,7 +20,7 @@ pub mod ledger;
 use crate::{domain::RequestRecord, telemetry::Telemetry};
 
 pub use guard::{Bookkeeping, Opening, RecordGuard};
-pub use ledger::{FeedbackError, Ledger, LedgerError, LedgerOptions, LedgerReader};
+pub use ledger::{FeedbackError, Ledger, LedgerError, LedgerOptions, LedgerReader, Recorded};
 
 /// Takes finished records. Called on the request's own thread: it must not wait.
 pub trait RecordSink: Send + Sync {

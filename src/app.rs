@@ -96,6 +96,7 @@ impl App {
             admission: Arc::new(parts::admission(&config, &clock, &stop, ledger.as_deref())?),
             books: Arc::new(parts::books(&config, (&clock, &stop), &telemetry, ledger.as_ref())),
             tasks: tasks.clone(),
+            experience: Arc::new(parts::experience(ledger.as_deref())?),
             ledger: ledger.clone(),
             telemetry: Arc::clone(&telemetry),
             checks: vec![parts::ledger_check(ledger.clone())],

@@ -12,6 +12,7 @@ mod route;
 mod runtime;
 mod serve;
 mod speed;
+mod traffic;
 mod train;
 
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ enum Command {
     Redteam(redteam::RedteamArgs),
     /// Time the scoring of a prompt on this machine
     Speed(speed::SpeedArgs),
+    /// Write what was recorded of the traffic as data for training
+    Traffic(traffic::TrafficArgs),
     /// Train a router model from outcomes of models on prompts
     Train(train::TrainArgs),
 }
@@ -75,6 +78,7 @@ impl Cli {
             Command::Evaluate(args) => evaluate::run(&args),
             Command::Redteam(args) => redteam::run(&args),
             Command::Speed(args) => speed::run(&args),
+            Command::Traffic(args) => traffic::run(&args),
             Command::Train(args) => train::run(&args),
         };
         result.unwrap_or_else(|error| if is_unread(&*error) { ExitCode::SUCCESS } else { report(&*error) })

@@ -13,6 +13,7 @@ pub mod decision;
 pub mod feedback;
 pub mod ids;
 pub mod language;
+pub mod learner;
 pub mod limits;
 pub mod model;
 pub mod money;
@@ -36,6 +37,7 @@ pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, RejectionC
 pub use feedback::{Feedback, Filed, Graded};
 pub use ids::{DecisionId, KeyId, ModelName, PolicyName, ProviderName, RequestId, TenantId};
 pub use language::{Language, ParseLanguageError};
+pub use learner::{BanditAlgorithm, Learner};
 pub use limits::{KeyLimits, Limits, Timeouts};
 pub use model::{Modality, ModelFacts, ModelKind, Prices, Tag};
 pub use money::{NanoUsd, PricePerMillion};

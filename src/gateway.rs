@@ -51,6 +51,7 @@ use crate::{
     config::RecordingSettings,
     domain::{Ask, Decision, Endpoint, ModelKind, ModelName, PromptView, RequestFacts, Scores, ScoresUnavailable},
     execute::{Executor, Models},
+    feedback::Experience,
     policy::{Policies, PolicySet},
     runtime::{Stop, Tasks},
     scoring::{Live, Scorer, views},
@@ -76,6 +77,8 @@ pub struct Parts {
     pub books: Arc<Bookkeeping>,
     /// Keeps grades and prompts; `None` when nothing is kept.
     pub ledger: Option<Arc<Ledger>>,
+    /// What policies have learned from grades.
+    pub experience: Arc<Experience>,
     /// Counts grades.
     pub telemetry: Arc<Telemetry>,
     /// Further lines of `/readyz`, for parts that the gateway does not know.
@@ -226,13 +229,26 @@ impl Gateway {
             scorer: self.scorer(),
             withheld,
         };
-        let ask = candidates::ask(&self.parts.models, question);
+        let ask = self.ask(question);
         let decision = candidates::decide(target, &ask)?;
         self.note_quota(target, &ask, &decision);
         candidates::learn(target, &ask);
         run.note_decision(ask.clone(), &decision, started.elapsed());
+        self.record_prompt(run, prompt);
         run.reserve(candidates::dearest_leg(&decision, &ask))?;
         Ok((decision, ask))
+    }
+
+    /// Returns the ask, with what graded traffic says where the strategy wants to know.
+    fn ask(&self, question: Question<'_>) -> Ask {
+        let target = question.target;
+        let mut ask = candidates::ask(&self.parts.models, question);
+        if let Target::Policy(policy) = target
+            && let Some(learner) = policy.strategy.learner()
+        {
+            self.parts.experience.tell(&policy.name, learner, &mut ask);
+        }
+        ask
     }
 
     /// Returns the models of which the key has used up its share.

@@ -11,6 +11,9 @@
 //! What an artifact knows of models is a [`cohort`]: [`abilities`], made honest by [`calibration`], with what a model that nobody
 //! graded starts from ([`newcomers`]) and where the data lie ([`surroundings`], by [`clusters`]). [`profiles`] adds a model to it.
 //!
+//! [`traffic`] makes a set of what the gateway recorded of its own traffic, and [`off_policy`] says what another policy would
+//! have reached on it.
+//!
 //! # Invariants
 //!
 //! - The same data and seed give the same bytes: chance comes from one seed, and sums run in a fixed order on any number of
@@ -37,6 +40,7 @@ pub mod matrix;
 pub mod minilm;
 pub mod names;
 pub mod newcomers;
+pub mod off_policy;
 pub mod presence;
 pub mod probes;
 pub mod profiles;
@@ -46,6 +50,7 @@ pub mod promotion;
 pub mod redteam;
 pub mod surroundings;
 pub mod topics;
+pub mod traffic;
 pub mod train;
 pub mod traits;
 pub mod vocabulary;
@@ -101,6 +106,9 @@ pub enum LearningError {
         /// Domains found.
         domains: usize,
     },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] crate::accounting::LedgerError),
     /// The tokenizer was not trained or did not take a text.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),

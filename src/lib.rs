@@ -24,7 +24,7 @@
 //! Imports point downward only; rooms on one step never import each other (`tests/it/architecture.rs` checks it):
 //!
 //! ```text
-//! 8 app main   7 api   6 gateway   5 execute policy learning   4 admission cache scoring routing backends accounting
+//! 8 app main   7 api   6 gateway   5 execute policy learning   4 admission cache scoring routing backends accounting feedback
 //! 3 telemetry artifacts   2 config   1 domain   0 wire error runtime
 //! ```
 
@@ -39,6 +39,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod execute;
+pub mod feedback;
 pub mod gateway;
 pub mod learning;
 pub mod policy;

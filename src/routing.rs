@@ -27,6 +27,7 @@
 //! To add a strategy: a file here with parameters, a constructor that refuses nonsense ([`ParameterError`]) and an
 //! implementation of [`Strategy`]; then an arm in the policy compiler.
 
+mod bandit;
 mod bound;
 mod budget;
 mod calibration;
@@ -55,6 +56,7 @@ mod rules;
 pub(crate) mod samples;
 mod weighted;
 
+pub use bandit::{Bandit, BanditParameters, MAX_EXPLORATION};
 pub use bound::Confidence;
 pub use calibration::{Calibration, Calibrator, MIN_ROWS};
 pub use capability::{Capability, CapabilityParameters, Preference};
@@ -76,7 +78,7 @@ pub use weighted::{Weighted, WeightedParameters};
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::domain::{Ask, Decision, Needs, NoRoute};
+use crate::domain::{Ask, Decision, Learner, Needs, NoRoute};
 
 /// A way to choose.
 pub trait Strategy: Send + Sync {
@@ -99,5 +101,12 @@ pub trait Strategy: Send + Sync {
     /// [`Signals::calibrated`](crate::domain::Signals::calibrated).
     fn calibrators(&self) -> Vec<Arc<dyn Calibrator>> {
         Vec::new()
+    }
+
+    /// Returns how graded traffic is to be summed up for it; it comes back in
+    /// [`Evidence::traffic`](crate::domain::Evidence::traffic). A policy has one memory: where several of its strategies learn,
+    /// the first says how.
+    fn learner(&self) -> Option<Learner> {
+        None
     }
 }

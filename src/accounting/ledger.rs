@@ -40,7 +40,11 @@ use crate::{
     runtime::SharedClock,
 };
 
-pub use self::{feedback::FeedbackError, read::LedgerReader, sqlite::SqliteFault};
+pub use self::{
+    feedback::FeedbackError,
+    read::{LedgerReader, Recorded},
+    sqlite::SqliteFault,
+};
 
 /// Most records in one transaction, so that a failed batch loses little.
 const BATCH: usize = 512;
@@ -325,7 +329,7 @@ impl Writer {
         }
     }
 
-    fn write_batch(&mut self, batch: &[Box<RequestRecord>]) {
+    fn write_batch(&mut self, batch: &[RequestRecord]) {
         let mut pause = RETRY_PAUSE;
         for left in (0..TRIES).rev() {
             let written = self.store.insert(batch);

@@ -12,6 +12,7 @@ use crate::{
     cache::{CacheStore, MemoryCache, NoCache},
     config::{Config, Outbound},
     domain::{ModelFacts, ModelName},
+    feedback::Experience,
     gateway::{Check, CheckUp, Names, Settings},
     policy::Policies,
     runtime::{SharedClock, Stop},
@@ -21,6 +22,9 @@ use crate::{
 
 /// Time for a whole request when neither policy nor model says less: ten minutes, the OpenAI SDKs' own default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Grades that are read at the start: as many as four policies remember.
+const GRADES: u32 = 16_384;
 
 pub(super) fn ledger(
     config: &Config,
@@ -40,6 +44,15 @@ pub(super) fn ledger(
         on_lost: Box::new(move |records| (0..records).for_each(|_| telemetry.ledger_dropped())),
     };
     Ok(Some(Arc::new(Ledger::open(options)?)))
+}
+
+/// Returns what the grades that the ledger still holds have taught.
+pub(super) fn experience(ledger: Option<&Ledger>) -> Result<Experience, AppError> {
+    let experience = Experience::default();
+    if let Some(ledger) = ledger {
+        ledger.reader()?.grades(GRADES)?.iter().for_each(|graded| experience.learn(graded));
+    }
+    Ok(experience)
 }
 
 /// Returns the ledger's line in `/readyz`. Requests are answered without it too, so it is not required.

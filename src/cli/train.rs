@@ -41,8 +41,11 @@ use super::{CliResult, models::Place};
 )]
 pub(crate) struct TrainArgs {
     /// Folder of sets: each with meta.json and records.jsonl.zst
+    #[arg(long, required_unless_present = "traffic")]
+    data: Option<PathBuf>,
+    /// Learn from the recorded traffic of the gateway of --config too
     #[arg(long)]
-    data: PathBuf,
+    traffic: bool,
     /// Folder to write, for instance routers/mine-v1; its name becomes the router's name
     #[arg(long)]
     out: PathBuf,
@@ -102,7 +105,7 @@ pub(crate) fn run(args: &TrainArgs) -> CliResult {
     let in_use = promotion::place(args.promote_to.as_deref(), args.config.as_deref())?;
     let bars = Bars::default();
     let start = tokio::time::Instant::now();
-    let sets = read_sets(&args.data)?;
+    let sets = all_sets(args)?;
     for set in sets.iter().filter(|set| !set.is_open()) {
         eprintln!("not trained on: {} (licence: {})", set.meta.name, set.meta.license);
     }
@@ -163,6 +166,14 @@ fn write_minilm_card(args: &TrainArgs, sets: &[Set]) -> Result<(), Box<dyn std::
     let artifact = Artifact::read(&Folder::Disk(args.out.clone()))?;
     std::fs::write(args.out.join(CARD_MD), minilm::card::card(&artifact, args.precision(), sets))?;
     Ok(())
+}
+
+fn all_sets(args: &TrainArgs) -> Result<Vec<Set>, Box<dyn std::error::Error>> {
+    let mut sets = args.data.as_deref().map(read_sets).transpose()?.unwrap_or_default();
+    if args.traffic {
+        sets.push(super::traffic::read(args.config.as_deref(), false)?.set);
+    }
+    Ok(sets)
 }
 
 /// Measures the artifact on what was held back.

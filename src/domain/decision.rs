@@ -40,6 +40,8 @@ pub enum Reason {
     WeakSuffices,
     /// The strategy needs evidence that the router artifact lacks: it chose by the predictions instead.
     EvidenceMissing,
+    /// Drawn to learn what callers think of its answers.
+    Explored,
     /// No scores: the policy's default plan.
     ScorerUnavailable,
 }
@@ -61,6 +63,7 @@ impl Reason {
             Self::StrongWins => "strong_wins",
             Self::WeakSuffices => "weak_suffices",
             Self::EvidenceMissing => "evidence_missing",
+            Self::Explored => "explored",
             Self::ScorerUnavailable => "scorer_unavailable",
         }
     }

@@ -49,7 +49,7 @@ impl Gateway {
             scorer: self.scorer(),
             withheld,
         };
-        let ask = candidates::ask(&self.parts.models, question);
+        let ask = self.ask(question);
         explained(target, &ask, candidates::decide(target, &ask))
     }
 }

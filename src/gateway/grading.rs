@@ -1,13 +1,23 @@
-//! Grades of answers: kept in the ledger, counted.
+//! Grades of answers: kept in the ledger, counted, learned from.
 
-use super::{Gateway, Refusal};
+use super::{Gateway, Refusal, run::Run};
 use crate::{
     accounting::FeedbackError,
-    domain::{Feedback, Filed},
+    domain::{Feedback, Filed, PromptView},
     error::Code,
 };
 
 impl Gateway {
+    /// Keeps the prompt of a decision for training, where the tenant's words are kept.
+    pub(super) fn record_prompt(&self, run: &Run, prompt: &PromptView) {
+        if !self.parts.settings.recording.keeps(&run.context().principal.tenant) {
+            return;
+        }
+        if let Some(ledger) = &self.parts.ledger {
+            ledger.keep_prompt(run.decision(), &prompt.text);
+        }
+    }
+
     /// Keeps a caller's grade of an answer; its texts only where the tenant's words are kept.
     ///
     /// # Errors
@@ -25,6 +35,7 @@ impl Gateway {
         let filed = ledger.file(feedback).await.map_err(refused)?;
         if let Some(news) = &filed.news {
             self.parts.telemetry.graded(news);
+            self.parts.experience.learn(news);
         }
         Ok(filed)
     }

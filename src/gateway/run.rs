@@ -60,6 +60,11 @@ impl Run {
         &self.context
     }
 
+    /// Returns the decision that is made for it.
+    pub(super) fn decision(&self) -> DecisionId {
+        self.passage.decision
+    }
+
     /// Returns the source of all chance for this request.
     pub(super) fn seed(&self) -> u64 {
         self.passage.decision.seed()

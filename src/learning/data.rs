@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{LearningError, names::public_name};
 use crate::scoring::artifact::{prompt_hash, question_hash};
@@ -13,11 +13,14 @@ use crate::scoring::artifact::{prompt_hash, question_hash};
 /// Licences that let weights be derived and shipped; a licence field must begin with one.
 const OPEN_LICENCES: [&str; 5] = ["Apache-2.0", "MIT", "BSD", "CC0", "CC-BY-4.0"];
 
+/// The licence of the gateway's own traffic: weights learned from it are for those whose traffic it is.
+pub const OWN_TRAFFIC: &str = "own traffic";
+
 /// A set without validation records lends every tenth prompt, by hash.
 const HELD_BACK: u64 = 10;
 
 /// `meta.json`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Meta {
     /// The set's name.
     pub name: String,
@@ -29,7 +32,7 @@ pub struct Meta {
 }
 
 /// A model of a set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ModelMeta {
     /// The name that the source gives it.
     pub id: String,
@@ -50,7 +53,7 @@ impl ModelMeta {
 }
 
 /// What a record is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// To learn from.
@@ -62,7 +65,7 @@ pub enum Split {
 }
 
 /// One prompt and what became of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Record {
     /// Its name in the set.
     #[serde(default)]
@@ -117,7 +120,9 @@ impl Set {
 
     /// Returns whether weights learned from it may be shipped.
     pub fn is_open(&self) -> bool {
-        OPEN_LICENCES.iter().any(|licence| self.meta.license.starts_with(licence)) && !self.meta.license.contains("NC")
+        let own = [OWN_TRAFFIC];
+        OPEN_LICENCES.iter().chain(&own).any(|licence| self.meta.license.starts_with(licence))
+            && !self.meta.license.contains("NC")
     }
 }
 
@@ -211,6 +216,11 @@ fn parse_record(line: &[u8]) -> Result<Record, serde_json::Error> {
     })
 }
 
+/// Returns whether a prompt of this hash is lent for validation where a set does not say.
+pub fn is_lent(hash: u64) -> bool {
+    hash.is_multiple_of(HELD_BACK)
+}
+
 /// What is held back: validation prompts of every set and, of sets without any, every tenth prompt. A prompt that one set
 /// holds back is held back in all.
 #[derive(Clone, Debug, Default)]
@@ -249,7 +259,7 @@ impl HeldBack {
             let has_val = set.records.iter().any(|record| record.split == Some(Split::Val));
             for record in &set.records {
                 let key = held_back.key(&record.prompt);
-                let is_lent = !has_val && key.is_multiple_of(HELD_BACK);
+                let is_lent = !has_val && is_lent(key);
                 if is_lent || matches!(record.split, Some(Split::Val | Split::Test)) {
                     held_back.held.insert(key);
                 }

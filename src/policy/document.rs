@@ -1,5 +1,6 @@
 //! A policy as it is written; its name is the name of its file.
 
+pub mod bandit;
 pub mod capability;
 mod cluster;
 mod difficulty;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{capability::*, rules::*};
+pub use self::{bandit::*, capability::*, rules::*};
 pub use self::{
     cluster::ClusterDocument, difficulty::DifficultyDocument, nearest::NearestDocument, preference::PreferenceDocument,
 };
@@ -122,6 +123,8 @@ pub enum StrategyDocument {
     Cluster(ClusterDocument),
     /// The best model on the training prompts nearest to a prompt.
     Nearest(NearestDocument),
+    /// The best by predictions and by what callers thought of earlier answers.
+    Bandit(BanditDocument),
 }
 
 /// Always the same model.

@@ -5,12 +5,12 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Capability, CapabilityParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal,
-    Difficulty, DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Named, Nearest, NearestParameters,
-    Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Weight,
-    Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
+    Bandit, BanditParameters, Capability, CapabilityParameters, Cluster, ClusterParameters, Condition, Confidence,
+    Constraints, CostGoal, Difficulty, DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Named,
+    Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy,
+    StrongGoal, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
 };
-use crate::domain::{Ask, Candidate, ModelName, NanoUsd, Probability, Tag};
+use crate::domain::{Ask, BanditAlgorithm, Candidate, Learner, ModelName, NanoUsd, Probability, Tag};
 
 fn model(index: usize) -> ModelName {
     ModelName::parse(&format!("model-{index}")).unwrap()
@@ -37,6 +37,19 @@ fn quality_cost(cost: CostGoal, share: Option<f64>) -> Arc<dyn Strategy> {
         max_fallbacks: 2,
     };
     Arc::new(QualityCost::new(parameters).unwrap())
+}
+
+fn bandit(algorithm: BanditAlgorithm) -> Arc<dyn Strategy> {
+    let parameters = BanditParameters {
+        constraints: constraints(),
+        learner: Learner { algorithm, prior_weight: 20.0, discount: 0.999 },
+        width: 1.0,
+        exploration: 0.1,
+        cost_weight: Weight { value: 0.3, min: 0.1, max: 2.0 },
+        latency_weight: Weight::fixed(0.01),
+        max_fallbacks: 2,
+    };
+    Arc::new(Bandit::new(parameters).unwrap())
 }
 
 /// Rules: long prompts without some of the models, short ones to one model, the rest under a budget.
@@ -112,6 +125,8 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
             max_fallbacks: 2,
             ..CapabilityParameters::default()
         })),
+        bandit(BanditAlgorithm::Linucb),
+        bandit(BanditAlgorithm::Thompson),
         Arc::new(rules()),
         Arc::new(Outside::new(Arc::new(rules()), OutsideRule::DomainPrior)),
         Arc::new(Outside::new(quality_cost(weight.into(), None), OutsideRule::Safe(fixed(4)))),

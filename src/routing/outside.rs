@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Calibrator, Fixed, Strategy};
-use crate::domain::{Ask, Candidate, Decision, Needs, NoRoute, Observed, Probability, Reason};
+use crate::domain::{Ask, Candidate, Decision, Learner, Needs, NoRoute, Observed, Probability, Reason};
 
 /// What is done with a prompt of which predictions should not be trusted.
 #[derive(Clone, Debug)]
@@ -61,6 +61,10 @@ impl Strategy for Outside {
 
     fn calibrators(&self) -> Vec<Arc<dyn Calibrator>> {
         self.inner.calibrators()
+    }
+
+    fn learner(&self) -> Option<Learner> {
+        self.inner.learner()
     }
 }
 

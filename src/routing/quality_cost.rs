@@ -4,6 +4,7 @@ mod objective;
 
 use std::sync::Arc;
 
+pub(super) use self::objective::DOLLARS_PER_UNIT;
 use self::objective::{Field, Objective, Placed, Price};
 use super::{
     Calibrator, Confidence, Constraints, ParameterError, Strategy, Weight,

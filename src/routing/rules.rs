@@ -17,7 +17,7 @@ pub use self::{
     window::{ParseHoursError, Window},
 };
 use super::{Calibrator, Strategy};
-use crate::domain::{Ask, Calibrated, Decision, Needs, NoRoute, Reason};
+use crate::domain::{Ask, Calibrated, Decision, Learner, Needs, NoRoute, Reason};
 
 /// The name under which the last strategy finds what it observed and calibrated.
 const OTHERWISE: &str = "otherwise";
@@ -85,6 +85,10 @@ impl Strategy for Rules {
             strategy.observe(text).into_iter().map(move |found| format!("{name}.{found}"))
         });
         own.chain(inner).collect()
+    }
+
+    fn learner(&self) -> Option<Learner> {
+        self.branches().find_map(|(_, strategy)| strategy.learner())
     }
 
     fn calibrators(&self) -> Vec<Arc<dyn Calibrator>> {

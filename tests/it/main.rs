@@ -20,6 +20,7 @@ mod evaluate;
 mod feedback;
 mod harness;
 mod invariants;
+mod learning_from_traffic;
 mod lifecycle;
 mod metrics;
 mod passing_through;

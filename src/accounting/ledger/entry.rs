@@ -29,7 +29,7 @@ pub(super) struct Prompt {
 /// Entries by kind. Records go first, so that a grade finds the request that it is about.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) records: Vec<Box<RequestRecord>>,
+    pub(super) records: Vec<RequestRecord>,
     pub(super) prompts: Vec<Prompt>,
     pub(super) feedback: Vec<(Box<Feedback>, Answer)>,
 }
@@ -39,7 +39,7 @@ impl Batch {
         let mut batch = Self::default();
         for entry in entries {
             match entry {
-                Entry::Record(record) => batch.records.push(record),
+                Entry::Record(record) => batch.records.push(*record),
                 Entry::Prompt(prompt) => batch.prompts.push(*prompt),
                 Entry::Feedback(feedback, answer) => batch.feedback.push((feedback, answer)),
             }

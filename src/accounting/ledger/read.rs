@@ -8,9 +8,21 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError};
 
 use super::{LedgerError, SqliteFault};
 use crate::domain::{
-    Attempt, AttemptOutcome, DecisionId, KeyId, NanoUsd, Outcome, Probability, RequestId, RequestRecord, Spending,
-    StageTimes, Tokens, Usage,
+    Attempt, AttemptOutcome, DecisionId, Graded, KeyId, NanoUsd, Outcome, Probability, RequestId, RequestRecord,
+    Spending, StageTimes, Tokens, Usage,
 };
+
+/// A recorded prompt with its request and what callers said of the answer. It has no `Debug`: prompts belong into no log.
+pub struct Recorded {
+    /// The text that the router saw.
+    pub prompt: String,
+    /// The request.
+    pub record: RequestRecord,
+    /// The mean of the grades, `[0, 1]`; `None` without any.
+    pub score: Option<f64>,
+    /// The latest corrected answer.
+    pub correction: Option<String>,
+}
 
 /// Reads a ledger, beside its writer.
 pub struct LedgerReader {
@@ -65,6 +77,48 @@ impl LedgerReader {
             spending.push(spending_of(row)?);
         }
         Ok(spending)
+    }
+
+    /// Returns at most the `limit` newest grades with their requests, oldest first.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn grades(&self, limit: u32) -> Result<Vec<Graded>, LedgerError> {
+        let sql = "SELECT records.*, feedback.key AS grader, feedback.score AS grade
+            FROM feedback JOIN records ON records.decision = feedback.decision ORDER BY feedback.at_us DESC LIMIT ?1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(SqliteFault::from)?;
+        let mut rows = statement.query(params![limit]).map_err(SqliteFault::from)?;
+        let mut grades = Vec::new();
+        while let Some(row) = rows.next().map_err(SqliteFault::from)? {
+            let record = Box::new(whole_record(&self.connection, row)?);
+            let score = Probability::clamped(get(row, "grade")?);
+            grades.push(Graded { record, key: named(row, "grader")?, score });
+        }
+        grades.reverse();
+        Ok(grades)
+    }
+
+    /// Hands every recorded prompt to `each`, oldest first.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn recorded(&self, mut each: impl FnMut(Recorded)) -> Result<(), LedgerError> {
+        let sql = "SELECT records.*, prompts.prompt AS recorded_prompt,
+            (SELECT AVG(score) FROM feedback WHERE decision = records.decision) AS grade,
+            (SELECT correction FROM feedback WHERE decision = records.decision AND correction IS NOT NULL
+                ORDER BY at_us DESC LIMIT 1) AS corrected
+            FROM prompts JOIN records ON records.decision = prompts.decision ORDER BY prompts.at_us, prompts.decision";
+        let mut statement = self.connection.prepare(sql).map_err(SqliteFault::from)?;
+        let mut rows = statement.query([]).map_err(SqliteFault::from)?;
+        while let Some(row) = rows.next().map_err(SqliteFault::from)? {
+            each(Recorded {
+                prompt: get(row, "recorded_prompt")?,
+                record: whole_record(&self.connection, row)?,
+                score: get(row, "grade")?,
+                correction: get(row, "corrected")?,
+            });
+        }
+        Ok(())
     }
 
     fn records(&self, clause: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<RequestRecord>, LedgerError> {

@@ -87,7 +87,7 @@ impl Store {
 
     /// Writes records, their attempts and what they add to the spending, all or nothing. A request that is there already
     /// is left as it is.
-    pub(super) fn insert(&mut self, records: &[Box<RequestRecord>]) -> Result<(), SqliteFault> {
+    pub(super) fn insert(&mut self, records: &[RequestRecord]) -> Result<(), SqliteFault> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut spending: BTreeMap<(&str, Date), Spent> = BTreeMap::new();
         for record in records {

@@ -132,7 +132,7 @@ fn old_records_are_deleted_and_their_spending_stays() {
     let path = folder.path().join("ledger");
     let mut store = Store::open(&path).unwrap();
     let (old, new) = (record("a", noon() - Duration::from_secs(10)), record("a", noon()));
-    store.insert(&[Box::new(old.clone()), Box::new(new.clone())]).unwrap();
+    store.insert(&[old.clone(), new.clone()]).unwrap();
 
     let deleted = store.delete_before(noon(), 100).unwrap();
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Compiler;
+use super::{Compiler, bandit::bandit};
 use crate::{
     config::path::Path,
     domain::{ModelName, NanoUsd, Probability},
@@ -51,6 +51,7 @@ impl Compiler<'_, '_> {
                 },
                 max_fallbacks: scope.max_fallbacks,
             }))),
+            StrategyDocument::Bandit(document) => bandit(document, scope, &at.key("bandit")).map(shared),
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
             StrategyDocument::Difficulty(difficulty) => self.difficulty(difficulty, scope, &at.key("difficulty")),
             StrategyDocument::Preference(pair) => self.preference(pair, scope, &at.key("preference"))?,

@@ -12,7 +12,7 @@ use crate::{
 
 /// One unit of cost in the objective: a cent. On MMLU-Pro and ZeroEval nine of ten answers, over all models, cost between 0.003
 /// and 1.2 of it.
-const DOLLARS_PER_UNIT: f64 = 0.01;
+pub(in crate::routing) const DOLLARS_PER_UNIT: f64 = 0.01;
 /// One unit of verbosity in the objective.
 const TOKENS_PER_UNIT: f64 = 1_000.0;
 const DAYS_PER_YEAR: f64 = 365.25;
