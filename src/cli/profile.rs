@@ -30,7 +30,7 @@ use pointsman::{
 use serde::Serialize;
 
 use self::change::{Change, choices};
-use super::CliResult;
+use super::{CliResult, traffic};
 
 /// Arguments of `profile`.
 #[derive(Args)]
@@ -51,6 +51,9 @@ pub(crate) struct ProfileArgs {
     /// Read grades instead of asking: JSON lines or CSV with prompt, model and score (0 to 1), or a folder of sets
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
+    /// Read the grades that callers sent to /v1/feedback, of prompts that were recorded
+    #[arg(long, conflicts_with_all = ["from", "url", "limit"])]
+    from_feedback: bool,
     /// How the report is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -108,6 +111,7 @@ async fn profile(args: &ProfileArgs, ground: &Ground) -> CliResult {
     let scorer = Live::load(&ground.router, &ground.config.data_dir, 1, Box::new(|_, _| {}))?.current();
     let (grades, cost, source) = match &args.from {
         Some(path) => (from_file(path, ground.facts())?, NanoUsd::ZERO, path.display().to_string()),
+        None if args.from_feedback => (from_feedback(args, ground.facts())?, NanoUsd::ZERO, "feedback".to_owned()),
         None => match asking::ask(&args.asking, ground, &*scorer).await? {
             asking::Asked::All { grades, cost, source } => (grades, cost, source),
             asking::Asked::Stopped(code) => return Ok(code),
@@ -152,6 +156,16 @@ fn from_file(path: &Path, facts: &ModelFacts) -> Result<Vec<Grade>, Box<dyn std:
     let (grades, others) = read_grades(path, &names)?;
     if others > 0 {
         tell(&format!("{others} grades of other models are left out."));
+    }
+    Ok(grades)
+}
+
+/// Reads the grades that callers gave to answers of a model.
+fn from_feedback(args: &ProfileArgs, facts: &ModelFacts) -> Result<Vec<Grade>, Box<dyn std::error::Error>> {
+    let recorded = traffic::read(args.config.as_deref(), false)?;
+    let grades = grades_of_sets(&[recorded.set], &[facts.name.as_str(), facts.profile_name()]);
+    if grades.is_empty() {
+        return Err(format!("nobody has graded a recorded answer of {}", facts.name).into());
     }
     Ok(grades)
 }

@@ -184,6 +184,31 @@ async fn grades_from_a_file_make_a_profile_without_asking_anyone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn grades_of_callers_make_a_profile() {
+    let upstream = Upstream::start().await;
+    let setup = routed(&upstream).set("/recording", json!({"enabled": true}));
+    let server = Server::start(setup.clone()).await;
+    for probe in probes().iter().filter(|probe| ["arithmetic", "knowledge"].contains(&&*probe.topic)) {
+        let body = json!({"model": "small", "messages": [{"role": "user", "content": probe.prompt}]});
+        let answer = server.ask(&body).await.with_status(200).await;
+        let decision = answer.header("x-pointsman-decision-id").to_owned();
+        answer.body().await;
+        let grade =
+            json!({"decision_id": decision, "thumbs": if &*probe.topic == "arithmetic" { "up" } else { "down" }});
+        server.request("POST", "/v1/feedback").json(&grade).send().await.with_status(200).await;
+    }
+    server.signal("TERM");
+    let (_, _, folder) = server.end().await;
+
+    let report = report(&profile(folder.path(), &setup, &["small", "--from-feedback"]));
+
+    let all = line(&report, "all");
+    assert_eq!(all["graded"], 108, "{report}");
+    assert!(all["mean"].as_f64() > Some(0.4) && all["mean"].as_f64() < Some(0.5), "{report}");
+    assert!(report["brier"].as_f64() < report["prior_brier"].as_f64(), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_is_not_there_is_named_with_those_that_are() {
     let upstream = Upstream::start().await;
     let setup = routed(&upstream).policy("default", fixed(&["small"]));
