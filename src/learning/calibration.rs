@@ -168,7 +168,7 @@ mod tests {
         // Predicted 0.62 and 0.38, true 0.88 and 0.12.
         let pair = |index: usize| {
             let is_up = index.is_multiple_of(2);
-            let is_rare = (index / 2) % 8 == 0;
+            let is_rare = (index / 2).is_multiple_of(8);
             (if is_up { 0.5 } else { -0.5 }, f64::from(u8::from(is_up != is_rare)))
         };
         let pairs: Vec<(f64, f64)> = (0..4_000).map(pair).collect();

@@ -23,7 +23,7 @@ use pointsman::{
 };
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Ground, change};
@@ -53,11 +53,11 @@ impl Requests {
 
     fn call(&self, prompt: &str) -> Result<ChatCall, AskError> {
         let limit = if self.has_new_limit.load(Ordering::Relaxed) { "max_completion_tokens" } else { "max_tokens" };
-        let mut body =
-            json!({ "model": self.model, "messages": [{ "role": "user", "content": prompt }], limit: self.longest });
-        if !self.is_without_temperature.load(Ordering::Relaxed) {
-            body["temperature"] = Value::from(0);
-        }
+        let messages = json!([{ "role": "user", "content": prompt }]);
+        let body = match self.is_without_temperature.load(Ordering::Relaxed) {
+            true => json!({ "model": self.model, "messages": messages, limit: self.longest }),
+            false => json!({ "model": self.model, "messages": messages, limit: self.longest, "temperature": 0 }),
+        };
         let bytes = Bytes::from(body.to_string());
         ChatCall::parse(bytes, &self.limits).map_err(|error| hopeless(error.message))
     }
