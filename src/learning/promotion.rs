@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     LearningError, Progress,
-    data::{Record, Set, Split},
+    data::{Record, Set},
     evaluate::{bootstrap::Resamples, forecast::Subject, parts::Seen},
 };
 use crate::domain::Scores;
@@ -111,7 +111,7 @@ pub fn compare(
         let seen = (Seen::new(set, &seen.0), Seen::new(set, &seen.1));
         let is_fresh = |record: &&Record| {
             let prompt = &record.prompt;
-            record.split != Some(Split::Train) && !seen.0.has(prompt) && !seen.1.has(prompt)
+            !seen.0.has(prompt) && !seen.1.has(prompt)
         };
         let fresh: Vec<&Record> = set.records.iter().filter(is_fresh).collect();
         if models.len() >= 2 && fresh.len() >= LEAST_PROMPTS {
