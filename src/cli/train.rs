@@ -43,9 +43,9 @@ pub(crate) struct TrainArgs {
     /// Folder of sets: each with meta.json and records.jsonl.zst
     #[arg(long, required_unless_present = "traffic")]
     data: Option<PathBuf>,
-    /// Learn from the recorded traffic of the gateway of --config too
-    #[arg(long)]
-    traffic: bool,
+    /// Learn from recorded traffic too: the configuration that names the ledger; the embedded one if none is given
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    traffic: Option<Option<PathBuf>>,
     /// Folder to write, for instance routers/mine-v1; its name becomes the router's name
     #[arg(long)]
     out: PathBuf,
@@ -170,8 +170,8 @@ fn write_minilm_card(args: &TrainArgs, sets: &[Set]) -> Result<(), Box<dyn std::
 
 fn all_sets(args: &TrainArgs) -> Result<Vec<Set>, Box<dyn std::error::Error>> {
     let mut sets = args.data.as_deref().map(read_sets).transpose()?.unwrap_or_default();
-    if args.traffic {
-        sets.push(super::traffic::read(args.config.as_deref(), false)?.set);
+    if let Some(config) = &args.traffic {
+        sets.push(super::traffic::read(config.as_deref(), false)?.set);
     }
     Ok(sets)
 }
