@@ -27,8 +27,8 @@ use crate::{
 const MAX_CLUSTERS: usize = 64;
 /// Training prompts per cluster at least, on average: as many as five times the prompts that a strategy shrinks by.
 const PROMPTS_PER_CLUSTER: usize = 100;
-/// Graded prompts that are kept to find neighbours among: they take 2 MB, and comparing with all of them 0.1 ms.
-const MAX_PROMPTS: usize = 6_000;
+/// Graded prompts that are kept to find neighbours among: they take 2 MB, and comparing with all of them 0.2 ms.
+const MAX_PROMPTS: usize = 8_192;
 /// Training prompts of which the graph's outputs are kept: a share found from them has a standard error of 3 %.
 const SAMPLES: usize = 256;
 /// The stage of the random numbers here.

@@ -42,7 +42,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct RouterDocument {
     /// The layout; [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// Name and version, for instance `static-v1`.
+    /// Name and version, for instance `static-v2`.
     pub name: String,
     /// Licence of the weights.
     pub licence: String,

@@ -13,7 +13,7 @@ use rust_embed::RustEmbed;
 struct Embedded;
 
 /// The artifact that is used when none is configured.
-pub const DEFAULT_ARTIFACT: &str = "static-v1";
+pub const DEFAULT_ARTIFACT: &str = "static-v2";
 
 /// A folder of artifact files.
 #[derive(Clone, Debug, PartialEq, Eq)]

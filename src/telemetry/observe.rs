@@ -286,7 +286,7 @@ pub(super) mod tests {
         let telemetry = telemetry();
         let model = name("first");
         telemetry.tell(&fallen_back());
-        telemetry.set_router(Some(("rten", "static-v1", "0123456789abcdef")));
+        telemetry.set_router(Some(("rten", "static-v2", "0123456789abcdef")));
         telemetry.set_cache_size(10, 1);
         telemetry.set_breaker(&model, true);
         telemetry.set_model_state(&model, &Availability::Ready);

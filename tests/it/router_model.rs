@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Server, Setup, Upstream, chat, server::run, soon};
 
-const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/routers/static-v1");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/routers/static-v2");
 const RELOAD: &str = "/admin/v1/router/reload";
 
 /// Writes a copy of the shipped artifact under another name to `folder`, replacing what is there.
@@ -19,7 +19,7 @@ fn place(folder: &Path, name: &str) {
         fs::copy(entry.path(), draft.join(entry.file_name())).unwrap();
     }
     let yaml = fs::read_to_string(draft.join("router.yaml")).unwrap();
-    fs::write(draft.join("router.yaml"), yaml.replace("static-v1", name)).unwrap();
+    fs::write(draft.join("router.yaml"), yaml.replace("static-v2", name)).unwrap();
     if folder.exists() {
         fs::rename(folder, folder.with_extension("old")).unwrap();
         fs::rename(&draft, folder).unwrap();
