@@ -384,7 +384,8 @@ mod tests {
     use super::*;
     use crate::scoring::folder::DEFAULT_ARTIFACT;
 
-    const FILES: [&str; 6] = [ROUTER_YAML, MODEL_ONNX, TOKENIZER_JSON, PROFILES_JSON, GOLDEN_JSONL, SEEN_BIN];
+    const FILES: [&str; 7] =
+        [ROUTER_YAML, MODEL_ONNX, TOKENIZER_JSON, PROFILES_JSON, GOLDEN_JSONL, SEEN_BIN, EVIDENCE_BIN];
 
     fn copy() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
