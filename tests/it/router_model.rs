@@ -16,7 +16,10 @@ fn place(folder: &Path, name: &str) {
     fs::create_dir_all(&draft).unwrap();
     for entry in fs::read_dir(SHIPPED).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), draft.join(entry.file_name())).unwrap();
+        // The card's charts lie in a folder; a gateway does not read them.
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), draft.join(entry.file_name())).unwrap();
+        }
     }
     let yaml = fs::read_to_string(draft.join("router.yaml")).unwrap();
     fs::write(draft.join("router.yaml"), yaml.replace("static-v2", name)).unwrap();
