@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use pointsman::{
     app::{App, Mode},
     config::Config,
-    domain::{KeyId, KeyLimits, Preferences, Principal, Probability, RequestId, Tag, TenantId},
+    domain::{KeyId, KeyLimits, Preferences, Principal, Probability, RequestId, Tag, TenantId, ids::ParseNameError},
     gateway::RequestContext,
     routing::Explanation,
     wire::{chat::ChatCall, parse::Limits},
@@ -102,7 +102,7 @@ fn context(args: &RouteArgs) -> Result<RequestContext, Box<dyn std::error::Error
 ///
 /// # Errors
 /// Never; names are parsed.
-pub(super) fn nobody() -> Result<RequestContext, Box<dyn std::error::Error>> {
+pub(super) fn nobody() -> Result<RequestContext, ParseNameError> {
     let principal = Principal {
         tenant: TenantId::parse("default")?,
         key: KeyId::parse("open")?,

@@ -1,19 +1,17 @@
 //! What a profile changes: how often each policy would choose the model, before and after.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 
 use pointsman::{
     app::{App, Mode},
-    domain::{KeyId, KeyLimits, Preferences, Principal, RequestId, TenantId},
+    domain::{Preferences, ids::ParseNameError},
     gateway::{Gateway, RequestContext},
     learning::profiling::Grade,
     wire::{chat::ChatCall, parse::Limits},
 };
 use serde::Serialize;
-use serde_json::json;
-use tokio::time::Instant;
 
-use super::Ground;
+use super::{super::route, Ground};
 
 /// Prompts that are tried; more would say the same.
 const MOST: usize = 400;
@@ -71,8 +69,8 @@ async fn share(
     let name = &ground.facts().name;
     let (mut chosen, mut is_candidate) = (0, false);
     for prompt in prompts {
-        let body = json!({ "model": format!("auto:{policy}"), "messages": [{ "role": "user", "content": prompt }] });
-        let call = ChatCall::parse(serde_json::to_vec(&body)?.into(), &limits(ground))?;
+        let body = route::body(&format!("auto:{policy}"), prompt)?;
+        let call = ChatCall::parse(body.into(), &limits(ground))?;
         let explained = gateway.explain(call, context(Preferences::default())?).await;
         let explanation = explained.map_err(|refusal| refusal.message)?;
         is_candidate |= explanation.candidates.iter().any(|row| row.model == *name);
@@ -84,24 +82,10 @@ async fn share(
 
 /// Returns the configured limits on a request's shape.
 pub(super) fn limits(ground: &Ground) -> Limits {
-    let limits = &ground.config.server.limits;
-    Limits { messages: limits.messages, choices: limits.choices, depth: limits.depth }
+    route::limits(&ground.config)
 }
 
 /// Returns the context of a request that comes from this command.
-pub(super) fn context(preferences: Preferences) -> Result<RequestContext, pointsman::domain::ids::ParseNameError> {
-    let principal = Principal {
-        tenant: TenantId::parse("default")?,
-        key: KeyId::parse("open")?,
-        limits: KeyLimits::default(),
-        policies: Vec::new(),
-    };
-    Ok(RequestContext {
-        request: RequestId::fresh(),
-        arrived: Instant::now(),
-        auth: Duration::ZERO,
-        parse: Duration::ZERO,
-        principal,
-        preferences,
-    })
+pub(super) fn context(preferences: Preferences) -> Result<RequestContext, ParseNameError> {
+    Ok(RequestContext { preferences, ..route::nobody()? })
 }
