@@ -18,7 +18,7 @@ use futures_util::{StreamExt, future::join_all};
 use pointsman::{
     backends::{Backend, http::Http, openai::OpenAi},
     config::RemoteSettings,
-    domain::{CallContext, ModelCall, ModelName, ProviderName, Reply, RequestId, TenantId, Timeouts},
+    domain::{CallContext, KeyId, ModelCall, ModelName, Priority, ProviderName, Reply, RequestId, TenantId, Timeouts},
     runtime::Tasks,
     wire::{chat::ChatCall, parse::Limits},
 };
@@ -142,10 +142,13 @@ fn call(is_streaming: bool) -> ModelCall {
         context: CallContext {
             request: RequestId::fresh(),
             tenant: TenantId::parse("t").unwrap(),
+            key: KeyId::parse("open").unwrap(),
             model: ModelName::parse("m").unwrap(),
             upstream_model: "m".into(),
             timeouts: Timeouts::default(),
             deadline: Instant::now() + Duration::from_secs(60),
+            priority: Priority::default(),
+            draft: None,
         },
     }
 }

@@ -20,11 +20,13 @@ pub mod money;
 pub mod plan;
 pub mod preferences;
 pub mod principal;
+pub mod priority;
 pub mod prompt;
 pub mod quota;
 pub mod record;
 pub mod reply;
 pub mod scores;
+pub mod signals;
 pub mod spending;
 pub mod tokens;
 
@@ -44,6 +46,7 @@ pub use money::{NanoUsd, PricePerMillion};
 pub use plan::{Leg, Plan, PlanKind};
 pub use preferences::Preferences;
 pub use principal::Principal;
+pub use priority::Priority;
 pub use prompt::PromptView;
 pub use quota::Quota;
 pub use record::{CacheOutcome, Endpoint, Outcome, RequestRecord, StageTimes};
@@ -51,5 +54,6 @@ pub use reply::{Event, EventStream, Reply, WholeReply};
 pub use scores::{
     Familiarity, Length, ModelTraits, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, TOPICS, Topic,
 };
+pub use signals::TokenSignal;
 pub use spending::Spending;
 pub use tokens::{Tokens, Usage};

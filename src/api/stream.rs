@@ -142,7 +142,13 @@ mod tests {
     type Item = Result<Event, BackendError>;
 
     fn event(data: &'static str) -> Event {
-        Event { data: Bytes::from_static(data.as_bytes()), has_content: true, usage: None, finish_reason: None }
+        Event {
+            data: Bytes::from_static(data.as_bytes()),
+            has_content: true,
+            usage: None,
+            finish_reason: None,
+            signals: Vec::new(),
+        }
     }
 
     fn events(data: &[&'static str]) -> impl Stream<Item = Item> + Send + 'static {

@@ -55,7 +55,7 @@ impl Backend for RouterModel {
         let model = call.context.model.as_str();
         let body = render_embeddings(model, &vectors, call.embeddings.wants_base64, tokens.0);
         let usage = Usage { input: tokens, is_estimated: true, ..Usage::default() };
-        Ok(WholeReply { body, usage: Some(usage), finish_reason: None })
+        Ok(WholeReply { body, usage: Some(usage), finish_reason: None, signals: Vec::new() })
     }
 
     fn availability(&self) -> Availability {

@@ -66,7 +66,12 @@ impl Anthropic {
         let completion = to_completion(&body, self.created());
         let body = completion.map_err(|_| self.messages.malformed("the body is no message"))?;
         let facts = CompletionFacts::read(&body).unwrap_or_default();
-        Ok(WholeReply { body, usage: facts.usage.map(Into::into), finish_reason: facts.finish_reason })
+        Ok(WholeReply {
+            body,
+            usage: facts.usage.map(Into::into),
+            finish_reason: facts.finish_reason,
+            signals: Vec::new(),
+        })
     }
 
     fn created(&self) -> i64 {

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use super::Backend;
 use crate::{
     domain::{
-        CallContext, Event, EventStream, Modality, ModelCall, ModelFacts, ModelKind, ModelName, Prices, Reply,
-        RequestId, TenantId, Timeouts, Tokens,
+        CallContext, Event, EventStream, KeyId, Modality, ModelCall, ModelFacts, ModelKind, ModelName, Prices,
+        Priority, Reply, RequestId, TenantId, Timeouts, Tokens,
     },
     error::Code,
     wire::{chat::ChatCall, parse::Limits},
@@ -136,10 +136,13 @@ pub(crate) fn context() -> CallContext {
     CallContext {
         request: RequestId::fresh(),
         tenant: TenantId::parse("tenant").unwrap(),
+        key: KeyId::parse("open").unwrap(),
         model: model_name("toy"),
         upstream_model: "upstream-toy".into(),
         timeouts: Timeouts::default(),
         deadline: Instant::now() + Duration::from_secs(60),
+        priority: Priority::default(),
+        draft: None,
     }
 }
 

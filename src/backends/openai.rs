@@ -67,7 +67,7 @@ impl Backend for OpenAi {
         let Some((usage, _)) = read_embeddings(&body) else {
             return Err(self.embeddings.malformed("the body is no list of embeddings"));
         };
-        Ok(WholeReply { body, usage: usage.map(Into::into), finish_reason: None })
+        Ok(WholeReply { body, usage: usage.map(Into::into), finish_reason: None, signals: Vec::new() })
     }
 
     async fn complete(&self, call: TextCall) -> Result<Reply, BackendError> {
@@ -106,7 +106,7 @@ async fn whole(opened: Opened) -> Result<WholeReply, BackendError> {
     let Some(facts) = CompletionFacts::read(&body).filter(|facts| facts.choices > 0) else {
         return Err(endpoint.malformed("the body is no completion"));
     };
-    Ok(WholeReply { body, usage: facts.usage.map(Into::into), finish_reason: facts.finish_reason })
+    Ok(WholeReply { body, usage: facts.usage.map(Into::into), finish_reason: facts.finish_reason, signals: Vec::new() })
 }
 
 /// A whole answer where a stream was asked for.

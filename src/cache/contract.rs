@@ -20,8 +20,12 @@ pub(super) fn clock() -> Arc<TestClock> {
 
 /// Returns an answer with a body of the given length.
 pub(super) fn answer(body_bytes: usize) -> Arc<CachedAnswer> {
-    let reply =
-        WholeReply { body: Bytes::from(vec![b'x'; body_bytes]), usage: None, finish_reason: Some("stop".to_owned()) };
+    let reply = WholeReply {
+        body: Bytes::from(vec![b'x'; body_bytes]),
+        usage: None,
+        finish_reason: Some("stop".to_owned()),
+        signals: Vec::new(),
+    };
     let model = ModelName::parse("m").unwrap();
     Arc::new(CachedAnswer { reply, model, usage: Usage::default(), cost: NanoUsd(7) })
 }

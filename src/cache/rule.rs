@@ -99,6 +99,7 @@ mod tests {
             body: Bytes::new(),
             usage: None,
             finish_reason: reason.map(str::to_owned),
+            signals: Vec::new(),
         };
 
         assert!(is_storable(&call(""), &reply(Some("stop"))));

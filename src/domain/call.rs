@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    ids::{ModelName, RequestId, TenantId},
+    ids::{KeyId, ModelName, RequestId, TenantId},
     limits::Timeouts,
+    priority::Priority,
 };
 use crate::wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall};
 
@@ -15,8 +16,10 @@ use crate::wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompleti
 pub struct CallContext {
     /// For logs and for the provider's own request id.
     pub request: RequestId,
-    /// For fairness between tenants in local queues.
+    /// Who asks.
     pub tenant: TenantId,
+    /// The key that asks, for fairness in local queues.
+    pub key: KeyId,
     /// The configured name of the model.
     pub model: ModelName,
     /// What the provider calls the model.
@@ -25,6 +28,10 @@ pub struct CallContext {
     pub timeouts: Timeouts,
     /// When the whole request must be over.
     pub deadline: Instant,
+    /// Whether other work goes first where calls wait inside this process.
+    pub priority: Priority,
+    /// A text that the answer may resemble, for backends that can verify a draft faster than they write; others ignore it.
+    pub draft: Option<Arc<str>>,
 }
 
 /// One attempt at a chat leg.

@@ -8,7 +8,7 @@ use std::{fmt, pin::Pin};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{backend_error::BackendError, tokens::Usage};
+use super::{backend_error::BackendError, signals::TokenSignal, tokens::Usage};
 use crate::wire::{chunk::ChunkFacts, completion::CompletionFacts};
 
 /// A whole answer.
@@ -20,6 +20,8 @@ pub struct WholeReply {
     pub usage: Option<Usage>,
     /// `finish_reason` of the first choice.
     pub finish_reason: Option<String>,
+    /// How sure the model was of each token of the first choice; empty when it did not say.
+    pub signals: Vec<TokenSignal>,
 }
 
 /// One event of a streamed answer.
@@ -33,13 +35,15 @@ pub struct Event {
     pub usage: Option<Usage>,
     /// The `finish_reason` it carries, if any.
     pub finish_reason: Option<String>,
+    /// How sure the model was of each token since the event before; empty when it did not say.
+    pub signals: Vec<TokenSignal>,
 }
 
 impl WholeReply {
     /// Returns a completion with what its body says of itself.
     pub fn read(body: Bytes) -> Self {
         let facts = CompletionFacts::read(&body).unwrap_or_default();
-        Self { body, usage: facts.usage.map(Usage::from), finish_reason: facts.finish_reason }
+        Self { body, usage: facts.usage.map(Usage::from), finish_reason: facts.finish_reason, signals: Vec::new() }
     }
 }
 
@@ -52,6 +56,7 @@ impl Event {
             has_content: facts.has_content,
             usage: facts.usage.map(Usage::from),
             finish_reason: facts.finish_reason,
+            signals: Vec::new(),
         }
     }
 }

@@ -9,8 +9,8 @@ use super::Model;
 use crate::{
     backends::Backend,
     domain::{
-        AttemptJournal, BackendError, EmbedCall, ModelCall, ModelName, NanoUsd, Reply, RequestId, TenantId, TextCall,
-        Timeouts, Tokens, WholeReply, call::CallContext,
+        AttemptJournal, BackendError, EmbedCall, KeyId, ModelCall, ModelName, NanoUsd, Priority, Reply, RequestId,
+        TenantId, TextCall, Timeouts, Tokens, WholeReply, call::CallContext,
     },
     wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall},
 };
@@ -38,8 +38,10 @@ pub struct Job {
     pub operation: Operation,
     /// The request.
     pub request: RequestId,
-    /// Who asks, for fairness in local queues.
+    /// Who asks.
     pub tenant: TenantId,
+    /// The key that asks, for fairness in local queues.
+    pub key: KeyId,
     /// When the request arrived; the journal counts from here.
     pub arrived: Instant,
     /// When the whole request must be over.
@@ -56,6 +58,10 @@ pub struct Job {
     pub seed: u64,
     /// Replaces the models' own timeouts.
     pub timeouts: Option<Timeouts>,
+    /// Whether other work goes first where calls wait inside this process.
+    pub priority: Priority,
+    /// A text that the answer may resemble, for backends that can verify a draft.
+    pub draft: Option<Arc<str>>,
 }
 
 impl Operation {
@@ -105,10 +111,13 @@ impl Job {
         let context = CallContext {
             request: self.request,
             tenant: self.tenant.clone(),
+            key: self.key.clone(),
             model: model.facts.name.clone(),
             upstream_model: Arc::clone(&model.upstream_model),
             timeouts: self.timeouts(model),
             deadline: self.deadline,
+            priority: self.priority,
+            draft: self.draft.clone(),
         };
         let span = tracing::info_span!("attempt", model.name = %model.facts.name);
         self.operation.call(&*model.backend, context).instrument(span).await

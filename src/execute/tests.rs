@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     domain::{
-        Attempt, AttemptJournal, AttemptOutcome, Availability, BackendError, Leg, NanoUsd, RequestId, TenantId,
-        Timeouts, Tokens,
+        Attempt, AttemptJournal, AttemptOutcome, Availability, BackendError, KeyId, Leg, NanoUsd, Priority, RequestId,
+        TenantId, Timeouts, Tokens,
     },
     error::Code,
     routing::samples::facts,
@@ -84,6 +84,7 @@ impl Scene {
             },
             request: RequestId::fresh(),
             tenant: TenantId::parse("tenant").unwrap(),
+            key: KeyId::parse("open").unwrap(),
             arrived: Instant::now(),
             deadline: Instant::now() + 60 * SECOND,
             journal: self.journal.clone(),
@@ -92,6 +93,8 @@ impl Scene {
             input_tokens: Tokens(7),
             seed: 1,
             timeouts: None,
+            priority: Priority::default(),
+            draft: None,
         }
     }
 

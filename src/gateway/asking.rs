@@ -11,7 +11,7 @@ use super::{
     stream::{self, Source},
 };
 use crate::{
-    domain::{Ask, NanoUsd, Plan, Reply},
+    domain::{Ask, NanoUsd, Plan, Priority, Reply},
     error::Code,
     execute::{Job, Opened, Operation},
     wire::chat::ChatCall,
@@ -49,6 +49,7 @@ impl Gateway {
             operation: Operation::Chat { chat: Arc::clone(call), is_streaming: call.is_streaming },
             request: context.request,
             tenant: context.principal.tenant.clone(),
+            key: context.principal.key.clone(),
             arrived: context.arrived,
             deadline: context.arrived + timeout,
             journal: run.journal(),
@@ -57,6 +58,8 @@ impl Gateway {
             input_tokens: ask.request.input_tokens,
             seed: run.seed(),
             timeouts: target.timeouts(),
+            priority: Priority::Foreground,
+            draft: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     stream::Source,
 };
 use crate::{
-    domain::{Endpoint, Leg, ModelKind, ModelName, NanoUsd, Plan, Reply, RequestFacts},
+    domain::{Endpoint, Leg, ModelKind, ModelName, NanoUsd, Plan, Priority, Reply, RequestFacts},
     error::Code,
     execute::{Job, Operation},
     routing::estimate,
@@ -88,6 +88,7 @@ impl Gateway {
             operation,
             request: context.request,
             tenant: context.principal.tenant.clone(),
+            key: context.principal.key.clone(),
             arrived: context.arrived,
             deadline: context.arrived + self.parts.settings.request_timeout,
             journal: run.journal(),
@@ -96,6 +97,8 @@ impl Gateway {
             input_tokens: facts.input_tokens,
             seed: run.seed(),
             timeouts: None,
+            priority: Priority::Foreground,
+            draft: None,
         }
     }
 

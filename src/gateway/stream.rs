@@ -200,7 +200,7 @@ pub(super) fn replayed(whole: &WholeReply) -> Result<EventStream, Failure> {
 }
 
 fn last(data: Bytes) -> Event {
-    Event { data, has_content: false, usage: None, finish_reason: None }
+    Event { data, has_content: false, usage: None, finish_reason: None, signals: Vec::new() }
 }
 
 fn malformed(error: &RawError) -> BackendError {

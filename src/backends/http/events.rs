@@ -63,7 +63,7 @@ pub(in crate::backends) fn events(opened: Opened, translator: impl Translate) ->
 /// Returns a chunk of which `facts` were read as an event.
 pub(in crate::backends) fn event_of(data: Bytes, facts: ChunkFacts) -> Event {
     let usage = facts.usage.map(Into::into);
-    Event { data, has_content: facts.has_content, usage, finish_reason: facts.finish_reason }
+    Event { data, has_content: facts.has_content, usage, finish_reason: facts.finish_reason, signals: Vec::new() }
 }
 
 struct Reader<T> {

@@ -80,7 +80,7 @@ impl Head {
     /// Returns the chunk that closes the answer.
     pub(super) fn usage(&self, usage: Usage) -> Event {
         let body = self.body::<()>(CHUNK, Vec::new(), Some(Some(usage.into())));
-        Event { data: body, has_content: false, usage: Some(usage), finish_reason: None }
+        Event { data: body, has_content: false, usage: Some(usage), finish_reason: None, signals: Vec::new() }
     }
 
     /// Returns a whole answer.
@@ -93,7 +93,12 @@ impl Head {
         });
         let body = self.body(COMPLETION, bodies.collect(), Some(Some(usage.into())));
         let finish = choices.first().and_then(|choice| choice.finish);
-        WholeReply { body, usage: Some(usage), finish_reason: finish.map(|finish| finish.name().to_owned()) }
+        WholeReply {
+            body,
+            usage: Some(usage),
+            finish_reason: finish.map(|finish| finish.name().to_owned()),
+            signals: Vec::new(),
+        }
     }
 
     fn chunk(
@@ -105,7 +110,13 @@ impl Head {
     ) -> Event {
         let choice = ChunkChoice { index, delta, logprobs, finish_reason };
         let data = self.body(CHUNK, vec![choice], self.wants_usage.then_some(None));
-        Event { data, has_content: false, usage: None, finish_reason: finish_reason.map(str::to_owned) }
+        Event {
+            data,
+            has_content: false,
+            usage: None,
+            finish_reason: finish_reason.map(str::to_owned),
+            signals: Vec::new(),
+        }
     }
 
     fn body<C: Serialize>(&self, object: &'static str, choices: Vec<C>, usage: Option<Option<Counts>>) -> Bytes {

@@ -35,6 +35,7 @@ impl Renderer {
             body: self.answer(COMPLETION, choices, Some(script.usage)),
             usage: Some(script.usage),
             finish_reason: Some(script.finish_reason.to_owned()),
+            signals: Vec::new(),
         }
     }
 
@@ -49,14 +50,26 @@ impl Renderer {
         );
         events.push(self.chunk(script, Some(script.finish_reason), &Delta::default));
         let data = self.answer::<()>(CHUNK, Vec::new(), Some(script.usage));
-        events.push(Event { data, has_content: false, usage: Some(script.usage), finish_reason: None });
+        events.push(Event {
+            data,
+            has_content: false,
+            usage: Some(script.usage),
+            finish_reason: None,
+            signals: Vec::new(),
+        });
         events
     }
 
     fn chunk<'a>(&self, script: &Script, finish_reason: Option<&'static str>, delta: &dyn Fn() -> Delta<'a>) -> Event {
         let choice = |index| ChunkChoice { index, delta: delta(), logprobs: None::<()>, finish_reason };
         let data = self.answer(CHUNK, (0..script.choices).map(choice).collect(), None);
-        Event { data, has_content: false, usage: None, finish_reason: finish_reason.map(str::to_owned) }
+        Event {
+            data,
+            has_content: false,
+            usage: None,
+            finish_reason: finish_reason.map(str::to_owned),
+            signals: Vec::new(),
+        }
     }
 
     fn answer<C: Serialize>(&self, object: &'static str, choices: Vec<C>, usage: Option<Usage>) -> Bytes {

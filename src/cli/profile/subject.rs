@@ -14,8 +14,8 @@ use pointsman::{
     backends::{Backend, http::Http, openai::OpenAi},
     config::RemoteSettings,
     domain::{
-        CacheControl, CallContext, ModelCall, NanoUsd, Preferences, ProviderName, Reply, RequestId, TenantId, Tokens,
-        Usage, WholeReply,
+        CacheControl, CallContext, KeyId, ModelCall, NanoUsd, Preferences, Priority, ProviderName, Reply, RequestId,
+        TenantId, Tokens, Usage, WholeReply,
     },
     gateway::Gateway,
     learning::profiling::{Answered, AskError, Subject},
@@ -132,10 +132,13 @@ impl Remote {
         let context = CallContext {
             request: RequestId::fresh(),
             tenant: TenantId::parse("default")?,
+            key: KeyId::parse("open")?,
             model: name.clone(),
             upstream_model: Arc::clone(&settings.upstream_model),
             timeouts: ground.model.timeouts,
             deadline: Instant::now(),
+            priority: Priority::default(),
+            draft: None,
         };
         let backend = OpenAi::build(&settings, &Http::per_worker())?;
         Ok(Self { backend, context, prices: ground.facts().prices, requests })

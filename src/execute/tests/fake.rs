@@ -124,7 +124,12 @@ impl Backend for Fake {
             }
             Behaviour::Answer => {
                 entry.end(Served::Whole);
-                Ok(Reply::Whole(WholeReply { body: Bytes::from("{}"), usage: Some(USAGE), finish_reason: None }))
+                Ok(Reply::Whole(WholeReply {
+                    body: Bytes::from("{}"),
+                    usage: Some(USAGE),
+                    finish_reason: None,
+                    signals: Vec::new(),
+                }))
             }
             Behaviour::Stream(steps) => Ok(Reply::Stream(play(steps, entry).boxed())),
             Behaviour::Hang => std::future::pending().await,
@@ -140,7 +145,12 @@ impl Backend for Fake {
             }
             _ => {
                 entry.end(Served::Whole);
-                Ok(WholeReply { body: Bytes::from_static(EMBEDDINGS), usage: None, finish_reason: None })
+                Ok(WholeReply {
+                    body: Bytes::from_static(EMBEDDINGS),
+                    usage: None,
+                    finish_reason: None,
+                    signals: Vec::new(),
+                })
             }
         }
     }
@@ -180,5 +190,5 @@ fn play(steps: Vec<Step>, entry: Entry) -> impl stream::Stream<Item = Result<Eve
 }
 
 fn event(data: &'static str, has_content: bool, usage: Option<Usage>) -> Event {
-    Event { data: Bytes::from_static(data.as_bytes()), has_content, usage, finish_reason: None }
+    Event { data: Bytes::from_static(data.as_bytes()), has_content, usage, finish_reason: None, signals: Vec::new() }
 }

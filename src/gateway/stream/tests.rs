@@ -81,7 +81,13 @@ fn passing(run: Run, event: impl Fn() -> Event + Send + 'static) -> Passing {
 }
 
 fn event(data: &'static str) -> Event {
-    Event { data: Bytes::from_static(data.as_bytes()), has_content: true, usage: None, finish_reason: None }
+    Event {
+        data: Bytes::from_static(data.as_bytes()),
+        has_content: true,
+        usage: None,
+        finish_reason: None,
+        signals: Vec::new(),
+    }
 }
 
 #[tokio::test]
