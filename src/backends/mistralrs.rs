@@ -30,6 +30,7 @@ mod load;
 mod queue;
 mod reply;
 mod sampler;
+mod speculation;
 mod status;
 mod text;
 mod vocabulary;

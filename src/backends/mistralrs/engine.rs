@@ -124,19 +124,37 @@ impl Engine {
         Request::Normal(Box::new(request))
     }
 
-    async fn send(&self, mut request: Request) -> Result<(), EngineError> {
-        let give_up = Instant::now() + REVIVAL_LIMIT;
-        loop {
-            let sender = self.model.inner().get_sender(None).map_err(|error| EngineError::Failed(error.to_string()))?;
-            request = match sender.try_send(request) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Closed(request) | TrySendError::Full(request)) => request,
-            };
-            if Instant::now() >= give_up {
-                return Err(EngineError::Died);
-            }
-            sleep(REVIVAL_PAUSE).await;
+    async fn send(&self, request: Request) -> Result<(), EngineError> {
+        deliver(&self.model, request).await
+    }
+}
+
+/// Hands a request to a model's engine; one that died is started again.
+///
+/// # Errors
+/// It did not come back.
+pub(super) async fn deliver(model: &Model, mut request: Request) -> Result<(), EngineError> {
+    let give_up = Instant::now() + REVIVAL_LIMIT;
+    loop {
+        let sender = model.inner().get_sender(None).map_err(|error| EngineError::Failed(error.to_string()))?;
+        request = match sender.try_send(request) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(request) | TrySendError::Full(request)) => request,
+        };
+        if Instant::now() >= give_up {
+            return Err(EngineError::Died);
         }
+        sleep(REVIVAL_PAUSE).await;
+    }
+}
+
+/// Returns why an engine gave a sequence up; `None` when the response is no refusal.
+pub(super) fn failure(response: Response) -> Option<EngineError> {
+    match response {
+        Response::ValidationError(error) => Some(EngineError::Rejected(error.to_string())),
+        Response::InternalError(error) => Some(EngineError::Failed(error.to_string())),
+        Response::ModelError(error, _) | Response::CompletionModelError(error, _) => Some(EngineError::Failed(error)),
+        _ => None,
     }
 }
 
@@ -164,12 +182,11 @@ impl Running {
                 Response::ValidationError(error) if error.to_string().contains("sequence length") => {
                     return EngineError::TooLong { window: self.window };
                 }
-                Response::ValidationError(error) => return EngineError::Rejected(error.to_string()),
-                Response::InternalError(error) => return EngineError::Failed(error.to_string()),
-                Response::ModelError(error, _) | Response::CompletionModelError(error, _) => {
-                    return EngineError::Failed(error);
+                response => {
+                    if let Some(failure) = failure(response) {
+                        return failure;
+                    }
                 }
-                _ => {}
             }
         }
         EngineError::Died

@@ -44,6 +44,34 @@ impl Vocabulary {
         self.end
     }
 
+    /// Returns the tokens of a text.
+    pub(super) fn tokens(&self, text: &str) -> Vec<u32> {
+        self.parsers.tok_env().tokenize(text)
+    }
+
+    /// Returns a token that is one letter.
+    pub(super) fn letter(&self) -> Option<u32> {
+        let trie = self.parsers.tok_env().tok_trie();
+        let is_letter = |token: &u32| matches!(trie.token(*token), [letter] if letter.is_ascii_alphabetic());
+        (0..u32::try_from(trie.vocab_size()).unwrap_or(u32::MAX)).find(is_letter)
+    }
+
+    /// Checks that every token means the same here and there.
+    ///
+    /// # Errors
+    /// It does not; the text says where.
+    pub(super) fn agrees_with(&self, other: &Self) -> Result<(), String> {
+        let (own, others) = (self.parsers.tok_env().tok_trie(), other.parsers.tok_env().tok_trie());
+        if own.vocab_size() != others.vocab_size() {
+            return Err(format!("{} tokens against {}", own.vocab_size(), others.vocab_size()));
+        }
+        let differs = |token: &u32| own.token(*token) != others.token(*token);
+        match (0..u32::try_from(own.vocab_size()).unwrap_or(u32::MAX)).find(differs) {
+            Some(token) => Err(format!("token {token} is not the same")),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the longest prompt plus answer, in tokens.
     pub(super) fn window(&self) -> u64 {
         self.window

@@ -1,0 +1,26 @@
+//! Speculative decoding: several tokens of one answer in one pass.
+//!
+//! Something cheap proposes how the answer goes on, and the model checks all proposals in one pass
+//! (Leviathan, Kalman, Matias 2023, "Fast Inference from Transformers via Speculative Decoding").
+//!
+//! ```text
+//! proposer   what guesses: `lookup` in what is written, `drafting` by a smaller model
+//! pace       how many guesses at a time pay on this machine, from costs measured and acceptance seen
+//! passes     passes of a model over a growing text (`cells` its keys and values, `tap` what reads its logits)
+//! decode     one answer: propose, check, judge
+//! worker     the thread that decodes
+//! ```
+
+mod cells;
+mod counts;
+mod decode;
+mod drafting;
+mod lookup;
+mod pace;
+mod passes;
+mod proposer;
+mod tap;
+mod worker;
+
+#[cfg(test)]
+mod tests;
