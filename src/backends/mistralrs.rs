@@ -27,9 +27,11 @@ mod convert;
 mod engine;
 mod hook;
 mod load;
+mod neighbours;
 mod queue;
 mod reply;
 mod sampler;
+mod speculating;
 mod speculation;
 mod status;
 mod text;
@@ -53,6 +55,8 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 pub use load::WeightPlace;
+pub use neighbours::Neighbours;
+pub use speculation::SpeculationStatus;
 pub use status::{LocalStatus, Phase};
 
 use self::{
@@ -60,6 +64,8 @@ use self::{
     engine::Engine,
     queue::{Queue, Refused, Turn},
     reply::Head,
+    speculating::seats,
+    speculation::Speculator,
     status::{Health, Report},
 };
 use super::Backend;
@@ -83,6 +89,9 @@ struct Inner {
     report: Report,
     shared: Shared,
     engine: OnceLock<Arc<Engine>>,
+    speculator: OnceLock<Arc<Speculator>>,
+    no_speculation: OnceLock<String>,
+    neighbours: OnceLock<Neighbours>,
     is_started: AtomicBool,
 }
 
@@ -97,6 +106,9 @@ impl Local {
             report: Report::default(),
             shared: Shared { queue, health: Arc::new(Health::default()) },
             engine: OnceLock::new(),
+            speculator: OnceLock::new(),
+            no_speculation: OnceLock::new(),
+            neighbours: OnceLock::new(),
             is_started: AtomicBool::new(false),
             settings,
         });
@@ -106,9 +118,16 @@ impl Local {
         Arc::new(Self { inner })
     }
 
+    /// Makes the model known to others, and them to it.
+    pub fn join(self: &Arc<Self>, neighbours: &Neighbours) {
+        neighbours.enter(self.inner.name.clone(), self);
+        drop(self.inner.neighbours.set(neighbours.clone()));
+    }
+
     /// Returns how far the model is and how it fares.
     pub fn status(&self) -> LocalStatus {
-        self.inner.report.status(self.inner.shared.queue.waiting(), &self.inner.shared.health)
+        let status = self.inner.report.status(self.inner.shared.queue.waiting(), &self.inner.shared.health);
+        LocalStatus { speculation: self.inner.speculation(), ..status }
     }
 
     /// Waits until the model answers or has failed to load.
@@ -125,10 +144,12 @@ impl Backend for Local {
     async fn chat(&self, call: ModelCall) -> Result<Reply, BackendError> {
         self.inner.check(&call)?;
         let engine = self.inner.engine(&call).await?;
-        let turn = self.inner.turn(&call).await?;
+        let help = self.inner.help(&call);
+        let own = async || self.inner.turn(&call).await;
+        let seats = seats(help.as_ref(), own, call.context.deadline).await?;
         let head = self.inner.head(&call);
         let is_streaming = call.is_streaming;
-        let answer = Box::pin(Answer::begin(engine, call, self.inner.shared.clone(), turn, head)).await?;
+        let answer = Box::pin(Answer::begin(engine, call, self.inner.shared.clone(), (seats, help), head)).await?;
         if is_streaming {
             return Ok(Reply::Stream(answer.into_stream()));
         }
@@ -168,6 +189,7 @@ impl Inner {
         match loaded {
             Ok(engine) => {
                 let took = self.clock.elapsed().saturating_sub(begun);
+                self.start_speculating(&engine);
                 drop(self.engine.set(Arc::new(engine)));
                 self.report.ready(took);
                 tracing::info!(model = %self.name, load.seconds = took.as_secs_f64(), "the local model is ready");

@@ -7,6 +7,7 @@
 pub mod model;
 pub mod operation;
 pub mod server;
+pub mod speculate;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use model::*;
 pub use operation::*;
 pub use server::*;
+pub use speculate::*;
 
 /// The configuration of Pointsman.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

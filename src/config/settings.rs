@@ -10,6 +10,7 @@ use std::{
 
 use secrecy::SecretString;
 
+use super::document::SpeculateWhen;
 use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, TenantId, Timeouts, Tokens};
 
 /// Everything the program is told.
@@ -190,6 +191,30 @@ pub struct LocalSettings {
     pub queue_timeout: Duration,
     /// Whether it is loaded at start; otherwise at its first request.
     pub preload: bool,
+    /// Speculative decoding.
+    pub speculate: Option<SpeculateSettings>,
+}
+
+/// Speculative decoding of a local model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpeculateSettings {
+    /// What proposes tokens.
+    pub draft: Draft,
+    /// Most tokens proposed at a time.
+    pub gamma: usize,
+    /// Whether fewer are proposed where few are accepted.
+    pub adapts: bool,
+    /// When to speculate at all.
+    pub when: SpeculateWhen,
+}
+
+/// What proposes tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Draft {
+    /// What is already written.
+    Lookup,
+    /// A local model with the same vocabulary.
+    Model(ModelName),
 }
 
 /// A made-up model.

@@ -302,6 +302,7 @@ fn the_full_document_states_every_default() {
         let mut bare: document::ModelDocument = serde_json::from_value(own).unwrap();
         bare.local = model.local.as_ref().map(|local| document::LocalDocument {
             catalogue: local.catalogue.clone(),
+            speculate: local.speculate.as_ref().map(|_| document::SpeculateDocument::default()),
             ..document::LocalDocument::default()
         });
         bare.simulated = model.simulated.as_ref().map(|_| document::SimulatedDocument::default());

@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     engine::{Engine, EngineError, Running},
     hook::{Entry, Finish, Making, Step},
-    queue::{Queue, Turn},
+    queue::Queue,
     reply::{Choice, Head},
     sampler::{Report, Sampler},
+    speculating::{Help, Seats, seats},
     status::Health,
     text::Text,
 };
@@ -43,7 +44,8 @@ pub(super) struct Answer {
     engine: Arc<Engine>,
     call: ModelCall,
     shared: Shared,
-    turn: Option<Turn>,
+    seats: Option<Seats>,
+    help: Option<Help>,
     head: Head,
     started: Instant,
     running: Option<Running>,
@@ -61,13 +63,13 @@ impl Answer {
         engine: Arc<Engine>,
         call: ModelCall,
         shared: Shared,
-        turn: Turn,
+        (seats, help): (Seats, Option<Help>),
         head: Head,
     ) -> Result<Self, BackendError> {
         let started = Instant::now();
         let (running, choice, next, usage) = (None, 0, Vec::new(), Usage::default());
-        let turn = Some(turn);
-        let mut answer = Self { engine, call, shared, turn, head, started, running, choice, next, usage };
+        let seats = Some(seats);
+        let mut answer = Self { engine, call, shared, seats, help, head, started, running, choice, next, usage };
         answer.begin_choice().await?;
         Ok(answer)
     }
@@ -163,9 +165,8 @@ impl Answer {
         let limit = Instant::now() + self.call.context.timeouts.first_token;
         let mut deaths = 0;
         let prompt_tokens = loop {
-            let turn = self.take_turn(limit).await?;
-            let starting = self.engine.start(&self.call.chat.messages, self.making(), turn);
-            self.running = Some(starting.await.map_err(|error| self.failed(&error))?);
+            let seats = self.take_seats(limit).await?;
+            self.running = Some(self.start(seats).await.map_err(|error| self.failed(&error))?);
             match self.first_step(limit).await? {
                 Some(Step::Began { prompt_tokens }) => break prompt_tokens,
                 // The engine died with the request in its hands, which a restart mends unless the request itself kills it.
@@ -179,14 +180,23 @@ impl Answer {
         Ok(())
     }
 
-    /// Returns a turn for the next sequence. Between choices the turn is free, so that an answer which nobody reads keeps
+    async fn start(&self, seats: Seats) -> Result<Running, EngineError> {
+        let making = self.making();
+        let Some(help) = &self.help else {
+            return self.engine.start(&self.call.chat.messages, making, seats.own()).await;
+        };
+        help.start(&self.engine, &self.call, (making, (self.seed(), self.choice)), seats).await
+    }
+
+    /// Returns the turns for the next sequence. Between choices the turn is free, so that an answer which nobody reads keeps
     /// nobody waiting.
-    async fn take_turn(&mut self, limit: Instant) -> Result<Turn, BackendError> {
-        if let Some(turn) = self.turn.take() {
-            return Ok(turn);
+    async fn take_seats(&mut self, limit: Instant) -> Result<Seats, BackendError> {
+        if let Some(seats) = self.seats.take() {
+            return Ok(seats);
         }
-        let entering = self.shared.queue.enter_again(limit.min(self.call.context.deadline));
-        entering.await.map_err(|_| self.silent())
+        let limit = limit.min(self.call.context.deadline);
+        let own = async || self.shared.queue.enter_again(limit).await.map_err(|_| self.silent());
+        seats(self.help.as_ref(), own, limit).await
     }
 
     async fn first_step(&mut self, limit: Instant) -> Result<Option<Step>, BackendError> {
@@ -209,13 +219,16 @@ impl Answer {
         }
     }
 
+    fn seed(&self) -> u64 {
+        self.call.chat.sampling.seed.map_or(self.call.context.request.seed(), i64::cast_unsigned)
+    }
+
     fn making(&self) -> Making {
         let chat = &self.call.chat;
-        let seed = chat.sampling.seed.map_or(self.call.context.request.seed(), i64::cast_unsigned);
         let top = if chat.wants_logprobs { chat.top_logprobs.unwrap_or(0) } else { 0 };
         let report = Report { logprobs: chat.wants_logprobs, top: usize::from(top) };
         Making {
-            sampler: Sampler::new(&chat.sampling, seed, self.choice, report),
+            sampler: Sampler::new(&chat.sampling, self.seed(), self.choice, report),
             text: Text::new(&chat.stop),
             format: chat.format.clone(),
             max_tokens: chat.max_tokens,

@@ -17,19 +17,24 @@ use indexmap::IndexMap;
 use mistralrs::{Model, NormalRequest, Request, Response, SamplingParams};
 use mistralrs_core::{MessageContent, RequestMessage};
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
+    sync::{
+        Mutex,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::{Instant, sleep},
 };
 
 use super::{
     hook::{Hook, Making, Step},
     queue::Turn,
+    speculation::Passes,
     vocabulary::Vocabulary,
 };
 use crate::wire::chat::{Message, Role};
 
 /// Room in a channel besides the tokens: beginning, end, an error.
-const SPARE_ROOM: usize = 16;
+pub(super) const SPARE_ROOM: usize = 16;
 
 /// A dead engine is started again by asking for its sender; sends fail until it listens, about 100 ms later.
 const REVIVAL_LIMIT: Duration = Duration::from_secs(1);
@@ -66,20 +71,53 @@ pub(super) enum EngineError {
 pub(super) struct Engine {
     model: Model,
     vocabulary: Arc<Vocabulary>,
+    passes: Result<Arc<Mutex<Passes>>, &'static str>,
     ids: AtomicUsize,
 }
 
 /// A running answer. Dropping it ends the sequence at its next token.
 pub(super) struct Running {
     steps: mpsc::Receiver<Step>,
-    responses: mpsc::Receiver<Response>,
+    reason: Reason,
     window: u64,
 }
 
+/// Where it is told why an answer broke off.
+enum Reason {
+    /// By the engine itself.
+    Engine(mpsc::Receiver<Response>),
+    /// By who decodes with it.
+    Worker(oneshot::Receiver<EngineError>),
+}
+
 impl Engine {
-    pub(super) fn new(model: Model, vocabulary: Arc<Vocabulary>) -> Self {
+    pub(super) fn new(model: Model, vocabulary: Arc<Vocabulary>, passes: Result<Passes, &'static str>) -> Self {
+        let passes = passes.map(|passes| Arc::new(Mutex::new(passes)));
         // 0 is what the engine calls its own trial runs.
-        Self { model, vocabulary, ids: AtomicUsize::new(1) }
+        Self { model, vocabulary, passes, ids: AtomicUsize::new(1) }
+    }
+
+    /// Returns what the tokens mean.
+    pub(super) fn vocabulary(&self) -> &Arc<Vocabulary> {
+        &self.vocabulary
+    }
+
+    /// Returns passes over several tokens at once, for those who have the turn.
+    ///
+    /// # Errors
+    /// The model's kind has none; the text says why.
+    pub(super) fn passes(&self) -> Result<Arc<Mutex<Passes>>, &'static str> {
+        self.passes.clone()
+    }
+
+    /// Returns the context of the model, if the messages can fit.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub(super) fn check_length(&self, messages: &[Message]) -> Result<u64, EngineError> {
+        let window = self.vocabulary.window();
+        let least = messages.iter().map(|message| self.vocabulary.at_least(&message.text)).sum::<u64>();
+        if least >= window { Err(EngineError::TooLong { window }) } else { Ok(window) }
     }
 
     /// Starts an answer to `messages`.
@@ -90,17 +128,14 @@ impl Engine {
     /// # Cancel safety
     /// Dropping the future starts nothing, or a sequence that ends at its first token.
     pub(super) async fn start(&self, messages: &[Message], making: Making, turn: Turn) -> Result<Running, EngineError> {
-        let window = self.vocabulary.window();
-        if messages.iter().map(|message| self.vocabulary.at_least(&message.text)).sum::<u64>() >= window {
-            return Err(EngineError::TooLong { window });
-        }
+        let window = self.check_length(messages)?;
         let longest = making.max_tokens.map_or(window, |tokens| tokens.min(window));
         let room = usize::try_from(longest).unwrap_or(usize::MAX / 4) + SPARE_ROOM;
         let (step_sender, steps) = mpsc::channel(room);
         let (response, responses) = mpsc::channel(room);
         let hook = Hook::new(Arc::clone(&self.vocabulary), making, step_sender, turn);
         self.send(self.request(messages, room, response, hook)).await?;
-        Ok(Running { steps, responses, window })
+        Ok(Running { steps, reason: Reason::Engine(responses), window })
     }
 
     /// Ends the engine's thread, as a panic inside would.
@@ -159,6 +194,11 @@ pub(super) fn failure(response: Response) -> Option<EngineError> {
 }
 
 impl Running {
+    /// Returns an answer that comes of `steps`.
+    pub(super) fn of_worker(steps: mpsc::Receiver<Step>, failure: oneshot::Receiver<EngineError>, window: u64) -> Self {
+        Self { steps, reason: Reason::Worker(failure), window }
+    }
+
     /// Waits for the next step; after [`Step::Ended`] there is none.
     ///
     /// # Errors
@@ -177,7 +217,17 @@ impl Running {
 
     async fn last_words(&mut self) -> EngineError {
         let give_up = Instant::now() + LAST_WORDS_LIMIT;
-        while let Ok(Some(response)) = tokio::time::timeout_at(give_up, self.responses.recv()).await {
+        let responses = match &mut self.reason {
+            Reason::Engine(responses) => responses,
+            Reason::Worker(failure) => {
+                return tokio::time::timeout_at(give_up, failure)
+                    .await
+                    .ok()
+                    .and_then(Result::ok)
+                    .unwrap_or(EngineError::Died);
+            }
+        };
+        while let Ok(Some(response)) = tokio::time::timeout_at(give_up, responses.recv()).await {
             match response {
                 Response::ValidationError(error) if error.to_string().contains("sequence length") => {
                     return EngineError::TooLong { window: self.window };
@@ -193,7 +243,8 @@ impl Running {
     }
 }
 
-fn template_message(message: &Message) -> IndexMap<String, MessageContent> {
+/// Returns a message as mistral.rs takes it.
+pub(super) fn template_message(message: &Message) -> IndexMap<String, MessageContent> {
     let role = match message.role {
         Role::System | Role::Developer => "system",
         Role::User => "user",

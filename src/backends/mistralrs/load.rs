@@ -6,13 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use mistralrs::{AnyModelBuilder, GgufModelBuilder, TextModelBuilder, TokenSource};
+use mistralrs::{AnyModelBuilder, GgufModelBuilder, ModelDType, TextModelBuilder, TokenSource};
 use tokio::sync::Semaphore;
 
 use super::{
     convert,
     engine::{Engine, EngineError},
     hook::{Making, Step},
+    speculation::Passes,
     status::{Phase, Report},
     vocabulary::Vocabulary,
 };
@@ -64,7 +65,7 @@ pub(super) fn load(settings: &LocalSettings, place: &WeightPlace, report: &Repor
 }
 
 fn load_or_panic(settings: &LocalSettings, place: &WeightPlace, report: &Report) -> Result<Engine, LoadError> {
-    let builder = builder(&settings.weights, place, report)?;
+    let builder = exact(builder(&settings.weights, place, report)?, settings);
     report.enter(Phase::Loading);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,8 +97,11 @@ async fn start(builder: AnyModelBuilder, most: Tokens) -> Result<Engine, LoadErr
     let parsers = metadata.llg_factory.clone().ok_or(LoadError::Lacks("tokenizer"))?;
     let window = (metadata.max_seq_len as u64).min(most.0);
     let vocabulary = Vocabulary::new(parsers, metadata.eos_tok.clone(), window).ok_or(LoadError::Lacks("end token"))?;
-    let model = mistralrs::model_builder_trait::build_model_from_pipeline(pipeline, scheduler, config).await;
-    Ok(Engine::new(model, Arc::new(vocabulary)))
+    let vocabulary = Arc::new(vocabulary);
+    let own = (Arc::clone(&pipeline), scheduler.clone(), config.clone());
+    let model = mistralrs::model_builder_trait::build_model_from_pipeline(own.0, own.1, own.2).await;
+    let passes = Passes::new(pipeline, scheduler, config, Arc::clone(&vocabulary)).await;
+    Ok(Engine::new(model, vocabulary, passes))
 }
 
 fn builder(source: &WeightSource, place: &WeightPlace, report: &Report) -> Result<AnyModelBuilder, LoadError> {
@@ -105,6 +109,15 @@ fn builder(source: &WeightSource, place: &WeightPlace, report: &Report) -> Resul
         WeightSource::Catalogue(name) => from_path(&quick(fetched(name, place, report)?, report)),
         WeightSource::Path(path) => from_path(path),
         WeightSource::HuggingFace { repo, revision, file } => Ok(from_hub(repo, revision.as_deref(), file.as_deref())),
+    }
+}
+
+/// Loads safetensors in single precision where several tokens are checked at once on a CPU: half precision would round such a pass
+/// differently from single steps, and nothing is gained by it there.
+fn exact(builder: AnyModelBuilder, settings: &LocalSettings) -> AnyModelBuilder {
+    match builder {
+        AnyModelBuilder::Text(text) if settings.speculate.is_some() => text.with_dtype(ModelDType::F32).into(),
+        other => other,
     }
 }
 

@@ -11,16 +11,23 @@
 //! worker     the thread that decodes
 //! ```
 
+mod answering;
+mod calibrate;
 mod cells;
 mod counts;
 mod decode;
 mod drafting;
 mod lookup;
+mod order;
 mod pace;
 mod passes;
 mod proposer;
+mod speculator;
 mod tap;
 mod worker;
 
 #[cfg(test)]
 mod tests;
+
+pub use speculator::SpeculationStatus;
+pub(super) use {answering::Answering, drafting::Drafting, order::Aid, passes::Passes, speculator::Speculator};

@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::speculation::SpeculationStatus;
 use crate::domain::{Availability, LoadStep, Probability};
 
 /// What a local model is doing.
@@ -63,6 +64,8 @@ pub struct LocalStatus {
     pub waiting: usize,
     /// Times that the engine went silent in the middle of an answer.
     pub stalls: u64,
+    /// Speculative decoding, where it is configured.
+    pub speculation: Option<SpeculationStatus>,
 }
 
 #[derive(Clone, Debug)]
@@ -143,6 +146,7 @@ impl Report {
             loaded_in_seconds: point.loaded_in.map(|took| took.as_secs_f64()),
             waiting,
             stalls: health.stalls(),
+            speculation: None,
         }
     }
 }

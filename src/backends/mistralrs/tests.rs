@@ -34,6 +34,7 @@ fn start(weights: WeightSource, queue: usize) -> Arc<Local> {
         queue,
         queue_timeout: Duration::from_secs(60),
         preload: true,
+        speculate: None,
     };
     let place = WeightPlace { store: Store::new(Environment::System.data_dir()), may_fetch: false };
     Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()))
@@ -165,6 +166,7 @@ async fn a_configured_context_holds_where_it_is_smaller_than_the_weights_own() {
         queue: 4,
         queue_timeout: Duration::from_secs(60),
         preload: true,
+        speculate: None,
     };
     let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
     let local = Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()));
@@ -330,6 +332,7 @@ async fn weights_that_are_not_there_fail_with_the_command_to_run() {
         queue: 1,
         queue_timeout: Duration::ZERO,
         preload: true,
+        speculate: None,
     };
     let place = WeightPlace { store: Store::new(dir.path()), may_fetch: false };
     let local = Local::start(model_name("small"), settings, place, Arc::new(SystemClock::default()));
@@ -350,6 +353,7 @@ async fn a_sleeping_model_is_woken_by_its_first_request() {
         queue: 1,
         queue_timeout: Duration::ZERO,
         preload: false,
+        speculate: None,
     };
     let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
     let local = Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()));

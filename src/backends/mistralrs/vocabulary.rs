@@ -39,6 +39,11 @@ impl Vocabulary {
         self.ends.contains(&token)
     }
 
+    /// Returns every token that ends an answer.
+    pub(super) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
     /// Returns the token that ends an answer.
     pub(super) fn end(&self) -> u32 {
         self.end

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::SpeculateDocument;
 use crate::{
     config::quantity::Period,
     domain::{Language, Modality, ModelKind},
@@ -216,6 +217,8 @@ pub struct LocalDocument {
     pub queue_timeout: Period,
     /// Whether it is loaded at start; otherwise at its first request.
     pub preload: bool,
+    /// Speculative decoding; without it every token is decoded by itself.
+    pub speculate: Option<SpeculateDocument>,
 }
 
 impl Default for LocalDocument {
@@ -229,6 +232,7 @@ impl Default for LocalDocument {
             queue: 64,
             queue_timeout: Period::seconds(60),
             preload: true,
+            speculate: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 const TOKENS: usize = 2;
 
 /// The engine grows a layer's memory by so many tokens at a time.
-pub(super) const BLOCK: usize = 512;
+const BLOCK: usize = 512;
 
 type Read = dyn Fn(usize) -> Result<Vec<Tensor>> + Send + Sync;
 

@@ -91,7 +91,7 @@ fn blend(mean: &mut Option<f64>, new: f64) {
 }
 
 /// Chooses the number of proposals for one answer.
-pub(super) struct Pace {
+pub(in super::super) struct Pace {
     most: usize,
     least: usize,
     adapts: bool,
@@ -101,7 +101,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Returns a pace of `most` proposals a pass, or of what pays if it `adapts`. With `is_forced` there is always one.
-    pub(super) fn new(most: usize, adapts: bool, is_forced: bool) -> Self {
+    pub(in super::super) fn new(most: usize, adapts: bool, is_forced: bool) -> Self {
         let (accepted, rejected) = (PRIOR_ACCEPTANCE * PRIOR_WEIGHT, (1.0 - PRIOR_ACCEPTANCE) * PRIOR_WEIGHT);
         Self { most, least: usize::from(is_forced), adapts, accepted, rejected }
     }

@@ -26,8 +26,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use indexmap::IndexMap;
 use mistralrs::{CustomLogitsProcessor, DType, Model, NormalRequest, Request, Response, SamplingParams, Tensor};
-use mistralrs_core::{Pipeline, RequestMessage, SchedulerConfig};
+use mistralrs_core::{MessageContent, Pipeline, RequestMessage, SchedulerConfig};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -36,9 +37,16 @@ use super::{
         engine::{self, EngineError},
         vocabulary::Vocabulary,
     },
-    cells::{BLOCK, Cells, Store},
+    cells::{Cells, Store},
     tap::{Ending, Reader, Tap, one_hot},
 };
+use crate::wire::chat::{Message, Role};
+
+/// A conversation as mistral.rs takes it.
+pub(in super::super) type Messages = Vec<IndexMap<String, MessageContent>>;
+
+/// Tokens by which a text may grow before an entry must be planted for it; a power of two.
+const SLACK: usize = 64;
 
 /// Room for responses that nobody waits for.
 const RESPONSES: usize = 16;
@@ -46,6 +54,7 @@ const RESPONSES: usize = 16;
 /// Passes over the text of one answer after the other.
 pub(in super::super) struct Passes {
     model: Model,
+    pipeline: Arc<tokio::sync::Mutex<dyn Pipeline>>,
     vocabulary: Arc<Vocabulary>,
     cells: Cells,
     filler: u32,
@@ -74,25 +83,33 @@ impl CustomLogitsProcessor for Planting {
 }
 
 impl Passes {
-    /// Returns passes of the model that `pipeline` holds; `None` where its keys and values cannot be kept.
+    /// Returns passes of the model that `pipeline` holds.
+    ///
+    /// # Errors
+    /// Its keys and values cannot be kept; the text says why.
     pub(in super::super) async fn new(
         pipeline: Arc<tokio::sync::Mutex<dyn Pipeline>>,
         scheduler: SchedulerConfig,
         mut config: mistralrs_core::AddModelConfig,
         vocabulary: Arc<Vocabulary>,
-    ) -> Option<Self> {
+    ) -> Result<Self, &'static str> {
         if matches!(scheduler, SchedulerConfig::PagedAttentionMeta { .. }) {
-            return None;
+            return Err("its attention is paged");
         }
-        let cells = Cells::of(&pipeline).await?;
-        let filler = vocabulary.end();
-        let spare = vocabulary.letter()?;
+        let cells = Cells::of(&pipeline).await.ok_or("its cache cannot be cut to a length")?;
+        let spare = vocabulary.letter().ok_or("its vocabulary has no letters")?;
+        let opening = opening(&pipeline, vec![engine::template_message(&hello())])
+            .await
+            .map_err(|_| "it has no chat template")?;
+        let is_filler = |token: &u32| opening.first() != Some(token);
+        let filler = vocabulary.ends().iter().copied().find(is_filler).ok_or("its prompts begin with its end token")?;
         config.engine_config.no_prefix_cache = false;
         // More than there are ever entries, so that none is dropped.
         config.engine_config.prefix_cache_n = usize::BITS as usize;
-        let model = mistralrs::model_builder_trait::build_model_from_pipeline(pipeline, scheduler, config).await;
+        let model =
+            mistralrs::model_builder_trait::build_model_from_pipeline(Arc::clone(&pipeline), scheduler, config).await;
         let (stores, held, unread, ids) = (Vec::new(), Vec::new(), None, AtomicUsize::new(1));
-        Some(Self { model, vocabulary, cells, filler, spare, stores, held, unread, ids })
+        Ok(Self { model, pipeline, vocabulary, cells, filler, spare, stores, held, unread, ids })
     }
 
     /// Returns the model's vocabulary.
@@ -100,14 +117,31 @@ impl Passes {
         &self.vocabulary
     }
 
+    /// Ends the engine's thread, as a panic inside would.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        self.model.inner().get_sender(None).unwrap().try_send(Request::Terminate).unwrap();
+    }
+
     /// Forgets the text at hand.
     pub(in super::super) fn forget(&mut self) {
         self.held.clear();
     }
 
-    /// Returns whether passes over a text that begins with `token` are possible.
-    pub(in super::super) fn can_begin_with(&self, token: u32) -> bool {
-        token != self.filler
+    /// Returns the tokens of a conversation, up to where the answer begins.
+    ///
+    /// # Errors
+    /// The chat template refuses it, it fills the context, or it begins like no prompt of this model does.
+    pub(in super::super) async fn prompt(&self, messages: Messages) -> Result<Vec<u32>, EngineError> {
+        let tokens = opening(&self.pipeline, messages).await?;
+        let window = self.vocabulary.window();
+        if tokens.len() as u64 >= window {
+            return Err(EngineError::TooLong { window });
+        }
+        match tokens.first() {
+            Some(token) if *token != self.filler => Ok(tokens),
+            _ => Err(EngineError::Rejected("a conversation cannot begin with its end".to_owned())),
+        }
     }
 
     /// Computes what of `text` is not yet computed, in one pass, and returns the logits after each of its last `count` tokens;
@@ -156,7 +190,7 @@ impl Passes {
     /// Computes what of `text` is not yet computed, then the tokens that `reader` gives, one by one. Returns these.
     ///
     /// # Errors
-    /// The engine failed. If it had lost what this built on, it did so before the reader was called: `Ok(None)`, try again.
+    /// The engine failed. If it only had to be started again, it did so before the reader was called: `Ok(None)`, try again.
     pub(in super::super) async fn run(
         &mut self,
         text: &[u32],
@@ -178,7 +212,7 @@ impl Passes {
         match tap.ending() {
             Ending::Lost => {
                 self.lost();
-                Ok(None)
+                failure.map_or(Ok(None), Err)
             }
             Ending::Broken => {
                 self.lost();
@@ -202,9 +236,13 @@ impl Passes {
         self.held.truncate(kept);
         let window = self.vocabulary.window();
         let longest = usize::try_from(window).unwrap_or(usize::MAX).saturating_sub(1);
-        // Planting passes over the model, so there is room before the text is.
-        while self.room() <= text.len() && self.room() < longest {
-            self.plant(kept, self.next_length().min(longest)).await?;
+        // Planting passes over the model, so there is room before the text is read.
+        if self.room() <= text.len() && self.room() < longest {
+            let length = length_for(text.len()).min(longest);
+            // An engine that died with the request is started again by the next.
+            if !self.plant(kept, length).await? && !self.plant(kept, length).await? {
+                return Err(EngineError::Died);
+            }
         }
         if self.room() <= kept { Err(EngineError::TooLong { window }) } else { Ok(kept) }
     }
@@ -214,14 +252,14 @@ impl Passes {
         self.stores.last().map_or(0, Store::length)
     }
 
-    /// Plants an entry of `length` tokens, and moves the text at hand there.
-    async fn plant(&mut self, kept: usize, length: usize) -> Result<(), EngineError> {
+    /// Plants an entry of `length` tokens, and moves the text at hand there; returns whether it did.
+    async fn plant(&mut self, kept: usize, length: usize) -> Result<bool, EngineError> {
         let fillers = vec![self.filler; length];
         let (sender, mut responses) = mpsc::channel(RESPONSES);
         let mut request = self.request(0, &fillers, sender);
         request.is_streaming = true;
-        let planting = Planting { calls: Mutex::new(0), spare: self.spare, end: self.filler };
-        request.logits_processors = Some(vec![Arc::new(planting)]);
+        let planting = Arc::new(Planting { calls: Mutex::new(0), spare: self.spare, end: self.filler });
+        request.logits_processors = Some(vec![Arc::clone(&planting) as Arc<dyn CustomLogitsProcessor>]);
         self.send(request).await?;
         let mut failure = None;
         while let Some(response) = responses.recv().await {
@@ -230,17 +268,15 @@ impl Passes {
         if let Some(failure) = failure {
             return Err(failure);
         }
+        if *planting.calls.lock() != 2 {
+            return Ok(false);
+        }
         let store = Store::shared(&self.cells, length).map_err(failed)?;
         if let Some(old) = self.stores.last() {
             store.take_from(old, kept).map_err(failed)?;
         }
         self.stores.push(store);
-        Ok(())
-    }
-
-    /// One short of whole blocks, because a sequence ends one token after its prompt and must not need another block.
-    fn next_length(&self) -> usize {
-        if self.stores.is_empty() { BLOCK - 1 } else { 2 * self.room() + 1 }
+        Ok(true)
     }
 
     fn request(&self, kept: usize, text: &[u32], response: mpsc::Sender<Response>) -> NormalRequest {
@@ -272,6 +308,24 @@ impl Passes {
         self.stores.clear();
         self.held.clear();
     }
+}
+
+/// Returns the length of the entry to plant for a text. Planting costs what reading as many tokens does, so it begins small;
+/// lengths double, so that a text that grows is moved seldom. One short of a whole block, because a sequence ends one token after
+/// its prompt and must not need another block.
+fn length_for(text: usize) -> usize {
+    (text + SLACK).next_power_of_two() - 1
+}
+
+/// Returns the tokens of a conversation, up to where the answer begins, as the engine itself would make them.
+async fn opening(pipeline: &tokio::sync::Mutex<dyn Pipeline>, messages: Messages) -> Result<Vec<u32>, EngineError> {
+    let pipeline = pipeline.lock().await;
+    let made = pipeline.get_processor().process(&*pipeline, messages, true, true, None, None, Vec::new());
+    made.map(|(tokens, _)| tokens).map_err(|error| EngineError::Rejected(error.to_string()))
+}
+
+fn hello() -> Message {
+    Message { role: Role::User, text: "Hello".to_owned(), parts: Vec::new() }
 }
 
 fn failed(error: candle_core::Error) -> EngineError {

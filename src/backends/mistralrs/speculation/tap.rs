@@ -31,7 +31,7 @@ struct State {
 pub(super) enum Ending {
     /// The reader had enough; it had given these tokens, and all of them are computed.
     Read(Vec<u32>),
-    /// The engine no longer had what the pass was to build on; the reader was not called.
+    /// The engine no longer had what the pass was to build on, or died with the request; the reader was not called.
     Lost,
     /// The engine gave up.
     Broken,
@@ -46,7 +46,7 @@ impl Tap {
     /// Returns how the pass ended, once it has.
     pub(super) fn ending(&self) -> Ending {
         let mut state = self.state.lock();
-        if state.is_lost {
+        if state.is_lost || state.calls == 0 {
             return Ending::Lost;
         }
         if state.reader.is_some() {

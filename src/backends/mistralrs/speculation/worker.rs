@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     super::{engine::EngineError, queue::Turn},
-    decode::{Work, decode},
-    passes::Passes,
+    decode::decode,
+    order::Order,
+    passes::{Messages, Passes},
 };
 
 /// Jobs that may lie ready. Whoever brings one holds the engine's turn, so that there is one at most, and one just ending.
@@ -18,8 +19,10 @@ const JOBS: usize = 4;
 
 /// One answer to decode.
 pub(in super::super) struct Job {
-    /// What to decode with.
-    pub(in super::super) work: Work,
+    /// The conversation to answer.
+    pub(in super::super) messages: Messages,
+    /// What to decode with, once the prompt is known.
+    pub(in super::super) order: Order,
     /// Given back when the engine is free again.
     pub(in super::super) turn: Turn,
     /// Told why the answer broke off, if it did.
@@ -54,9 +57,9 @@ impl Worker {
 }
 
 async fn serve(passes: &Mutex<Passes>, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(Job { work, turn, failure }) = jobs.recv().await {
+    while let Some(Job { messages, order, turn, failure }) = jobs.recv().await {
         let mut passes = passes.lock().await;
-        let decoded = AssertUnwindSafe(decode(&mut passes, work)).catch_unwind().await;
+        let decoded = AssertUnwindSafe(answer(&mut passes, messages, order)).catch_unwind().await;
         let error = match decoded {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
@@ -67,5 +70,13 @@ async fn serve(passes: &Mutex<Passes>, mut jobs: mpsc::Receiver<Job>) {
             drop(failure.send(error));
         }
         drop(turn);
+    }
+}
+
+async fn answer(passes: &mut Passes, messages: Messages, order: Order) -> Result<(), EngineError> {
+    let prompt = passes.prompt(messages).await?;
+    match order.work(prompt, passes.vocabulary()) {
+        Some(work) => decode(passes, work).await,
+        None => Ok(()),
     }
 }

@@ -1,0 +1,182 @@
+//! One model's speculation: the way in, and whether it pays.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use tokio::sync::{Mutex, oneshot};
+
+use super::{
+    super::{engine::EngineError, queue::Turn},
+    calibrate::{Speeds, measure},
+    counts::Counts,
+    decode::Writing,
+    order::{Aid, Order},
+    pace::{Costs, Pace},
+    passes::{Messages, Passes},
+    worker::{Job, Worker},
+};
+use crate::config::{Draft, SpeculateSettings, SpeculateWhen};
+
+/// How much faster it must be to be worth its memory and its unevenness: less is within the noise of the measurement.
+const LEAST_SPEED_UP: f64 = 1.05;
+
+/// Decodes a model's answers with proposals.
+pub(in super::super) struct Speculator {
+    settings: SpeculateSettings,
+    passes: Arc<Mutex<Passes>>,
+    worker: Worker,
+    costs: Arc<Costs>,
+    counts: Arc<Counts>,
+    verdict: OnceLock<Verdict>,
+}
+
+/// Whether a model speculates.
+#[derive(Clone, Debug, PartialEq)]
+struct Verdict {
+    is_on: bool,
+    reason: String,
+    speeds: Option<Speeds>,
+}
+
+/// What a model's speculation is and does, for `/readyz` and metrics.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpeculationStatus {
+    /// `lookup`, or the draft model.
+    pub draft: String,
+    /// Whether answers are decoded with it.
+    pub is_on: bool,
+    /// Why.
+    pub reason: String,
+    /// Tokens per second of plain decoding, measured at load.
+    pub plain_tokens_per_second: Option<f64>,
+    /// Tokens per second with it, measured at load.
+    pub speculative_tokens_per_second: Option<f64>,
+    /// The latter over the former.
+    pub speed_up: Option<f64>,
+    /// Tokens proposed.
+    pub proposed: u64,
+    /// Of them, tokens accepted.
+    pub accepted: u64,
+    /// Passes of the target that checked proposals.
+    pub passes: u64,
+    /// Tokens that came of each such pass; `None` before the first.
+    pub tokens_per_pass: Option<f64>,
+    /// Tokens that were decoded one by one.
+    pub plain_tokens: u64,
+}
+
+impl SpeculationStatus {
+    /// Returns what can be said before the model is loaded, or where it cannot speculate.
+    pub(in super::super) fn off(settings: &SpeculateSettings, reason: &str) -> Self {
+        Self {
+            draft: name(&settings.draft),
+            is_on: false,
+            reason: reason.to_owned(),
+            plain_tokens_per_second: None,
+            speculative_tokens_per_second: None,
+            speed_up: None,
+            proposed: 0,
+            accepted: 0,
+            passes: 0,
+            tokens_per_pass: None,
+            plain_tokens: 0,
+        }
+    }
+}
+
+fn name(draft: &Draft) -> String {
+    match draft {
+        Draft::Lookup => "lookup".to_owned(),
+        Draft::Model(name) => name.to_string(),
+    }
+}
+
+impl Speculator {
+    /// Returns the speculation of the model that `passes` are of.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(in super::super) fn start(passes: Arc<Mutex<Passes>>, settings: SpeculateSettings) -> std::io::Result<Self> {
+        let worker = Worker::start(Arc::clone(&passes))?;
+        let (costs, counts) = (Arc::default(), Arc::default());
+        Ok(Self { settings, passes, worker, costs, counts, verdict: OnceLock::new() })
+    }
+
+    /// Decides whether to speculate, by a measurement with `aid` where the settings ask for one.
+    pub(in super::super) async fn decide(&self, aid: Aid) {
+        let verdict = match self.settings.when {
+            SpeculateWhen::Always => {
+                Verdict { is_on: true, reason: "the configuration says so".to_owned(), speeds: None }
+            }
+            SpeculateWhen::Never => {
+                Verdict { is_on: false, reason: "the configuration says so".to_owned(), speeds: None }
+            }
+            SpeculateWhen::Pays => self.measured(aid).await,
+        };
+        // The first decision holds.
+        drop(self.verdict.set(verdict));
+    }
+
+    async fn measured(&self, aid: Aid) -> Verdict {
+        let mut passes = self.passes.lock().await;
+        match measure(&mut passes, aid, self.pace(false), &self.costs).await {
+            Ok(speeds) => {
+                let is_on = speeds.speculative > LEAST_SPEED_UP * speeds.plain;
+                let reason = if is_on { "it is faster here" } else { "it is not faster here" };
+                Verdict { is_on, reason: reason.to_owned(), speeds: Some(speeds) }
+            }
+            Err(error) => Verdict { is_on: false, reason: format!("measuring failed: {error}"), speeds: None },
+        }
+    }
+
+    /// Returns whether answers are decoded with proposals.
+    pub(in super::super) fn is_on(&self) -> bool {
+        self.verdict.get().is_some_and(|verdict| verdict.is_on)
+    }
+
+    /// Hands an answer over to be decoded. What `writing` says goes on while nobody reads it. The receiver tells why it broke
+    /// off, if it does.
+    ///
+    /// # Errors
+    /// The thread that decodes is gone.
+    pub(in super::super) fn take(
+        &self,
+        messages: Messages,
+        (writing, aid): (Box<dyn Writing>, Aid),
+        has_seed: bool,
+        turn: Turn,
+    ) -> Result<oneshot::Receiver<EngineError>, EngineError> {
+        let (costs, counts) = (Arc::clone(&self.costs), Arc::clone(&self.counts));
+        let order = Order { writing, aid, pace: self.pace(has_seed), costs, counts };
+        let (failure, failed) = oneshot::channel();
+        self.worker.take(Job { messages, order, turn, failure })?;
+        Ok(failed)
+    }
+
+    /// With a seed nothing adapts to what was measured, so that it gives the same text.
+    fn pace(&self, has_seed: bool) -> Pace {
+        let SpeculateSettings { gamma, adapts, when, .. } = self.settings;
+        Pace::new(gamma, adapts && !has_seed, when == SpeculateWhen::Always)
+    }
+
+    /// Returns what the speculation is and does.
+    pub(in super::super) fn status(&self) -> SpeculationStatus {
+        let Some(verdict) = self.verdict.get() else {
+            return SpeculationStatus::off(&self.settings, "it is not yet measured");
+        };
+        let counted = self.counts.counted();
+        let speeds = verdict.speeds;
+        SpeculationStatus {
+            is_on: verdict.is_on,
+            plain_tokens_per_second: speeds.map(|speeds| speeds.plain),
+            speculative_tokens_per_second: speeds.map(|speeds| speeds.speculative),
+            speed_up: speeds.filter(|speeds| speeds.plain > 0.0).map(|speeds| speeds.speculative / speeds.plain),
+            proposed: counted.proposed,
+            accepted: counted.accepted,
+            passes: counted.passes,
+            tokens_per_pass: (counted.passes > 0).then(|| counted.tokens as f64 / counted.passes as f64),
+            plain_tokens: counted.plain,
+            ..SpeculationStatus::off(&self.settings, &verdict.reason)
+        }
+    }
+}
