@@ -22,7 +22,7 @@ mod upstream;
 use async_trait::async_trait;
 
 use crate::{
-    domain::{Availability, BackendError, EmbedCall, ModelCall, Reply, TextCall, WholeReply},
+    domain::{Availability, BackendError, EmbedCall, ModelCall, Reply, Speculation, TextCall, WholeReply},
     error::Code,
 };
 
@@ -59,6 +59,11 @@ pub trait Backend: Send + Sync {
 
     /// Returns how many requests wait for their turn inside this process; `None` without such a queue.
     fn waiting(&self) -> Option<usize> {
+        None
+    }
+
+    /// Returns what speculative decoding does; `None` where none is configured.
+    fn speculation(&self) -> Option<Speculation> {
         None
     }
 }

@@ -27,6 +27,7 @@ pub mod record;
 pub mod reply;
 pub mod scores;
 pub mod signals;
+pub mod speculation;
 pub mod spending;
 pub mod tokens;
 
@@ -55,5 +56,6 @@ pub use scores::{
     Familiarity, Length, ModelTraits, Observed, Prior, Probability, Quality, Scores, ScoresUnavailable, TOPICS, Topic,
 };
 pub use signals::TokenSignal;
+pub use speculation::Speculation;
 pub use spending::Spending;
 pub use tokens::{Tokens, Usage};

@@ -22,6 +22,9 @@ async fn tell_once(app: &App) {
         if let Some(waiting) = model.waiting() {
             app.telemetry.set_queue(&model.facts.name, waiting);
         }
+        if let Some(speculation) = model.speculation() {
+            app.telemetry.set_speculation(&model.facts.name, &speculation);
+        }
         app.telemetry.set_breaker(&model.facts.name, model.breaker() != BreakerState::Closed);
     }
     app.telemetry.set_policies(app.policies.current().policies.keys().cloned());

@@ -26,14 +26,16 @@ pub(super) struct Ground<'a> {
 impl Ground<'_> {
     /// Builds every model of the configuration.
     pub(super) fn models(&self) -> Result<Models, AppError> {
-        let models: Result<Vec<_>, _> = self.config.models.iter().map(|settings| self.model(settings)).collect();
+        let neighbours = local::Neighbours::default();
+        let models = self.config.models.iter().map(|settings| self.model(settings, &neighbours));
+        let models: Result<Vec<_>, _> = models.collect();
         Ok(Models::new(models?))
     }
 
-    fn model(&self, settings: &ModelSettings) -> Result<Arc<Model>, AppError> {
+    fn model(&self, settings: &ModelSettings, neighbours: &local::Neighbours) -> Result<Arc<Model>, AppError> {
         let parts = ModelParts {
             facts: Arc::clone(&settings.facts),
-            backend: self.backend(settings)?,
+            backend: self.backend(settings, neighbours)?,
             upstream_model: upstream_model(settings),
             timeouts: settings.timeouts,
             max_concurrency: settings.max_concurrency,
@@ -41,7 +43,7 @@ impl Ground<'_> {
         Ok(Arc::new(Model::new(parts, &self.config.resilience)))
     }
 
-    fn backend(&self, settings: &ModelSettings) -> Result<Arc<dyn Backend>, AppError> {
+    fn backend(&self, settings: &ModelSettings, neighbours: &local::Neighbours) -> Result<Arc<dyn Backend>, AppError> {
         if !self.is_live {
             return Ok(Arc::new(Offline));
         }
@@ -52,7 +54,7 @@ impl Ground<'_> {
             ModelSource::Anthropic(remote) => Arc::new(Anthropic::build(remote, facts, self.http, clock)?),
             ModelSource::Scripted(script) => Arc::new(Scripted::new(script.clone(), clock)),
             ModelSource::Router => Arc::new(RouterModel::new(self.scorer.map(Arc::clone))),
-            ModelSource::Local(settings) => local::start(facts, settings, self.config, clock)?,
+            ModelSource::Local(settings) => local::start(facts, settings, self.config, (clock, neighbours))?,
         })
     }
 }

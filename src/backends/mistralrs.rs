@@ -56,7 +56,6 @@ use uuid::Uuid;
 
 pub use load::WeightPlace;
 pub use neighbours::Neighbours;
-pub use speculation::SpeculationStatus;
 pub use status::{LocalStatus, Phase};
 
 use self::{
@@ -71,7 +70,7 @@ use self::{
 use super::Backend;
 use crate::{
     config::LocalSettings,
-    domain::{Availability, BackendError, ModelCall, ModelName, Reply},
+    domain::{Availability, BackendError, ModelCall, ModelName, Reply, Speculation},
     error::Code,
     runtime::SharedClock,
 };
@@ -166,6 +165,10 @@ impl Backend for Local {
 
     fn waiting(&self) -> Option<usize> {
         Some(self.inner.shared.queue.waiting())
+    }
+
+    fn speculation(&self) -> Option<Speculation> {
+        self.inner.speculation()
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     backends::Backend,
     config::settings::ResilienceSettings,
-    domain::{Availability, BackendError, ModelFacts, Timeouts},
+    domain::{Availability, BackendError, ModelFacts, Speculation, Timeouts},
     error::Code,
     routing::MeasuredLatency,
 };
@@ -76,6 +76,11 @@ impl Model {
     /// Returns how many requests wait for it inside this process; `None` where nothing waits here.
     pub fn waiting(&self) -> Option<usize> {
         self.backend.waiting()
+    }
+
+    /// Returns what its speculative decoding does; `None` where none is configured.
+    pub fn speculation(&self) -> Option<Speculation> {
+        self.backend.speculation()
     }
 
     /// Returns what its breaker does.

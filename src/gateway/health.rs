@@ -74,7 +74,10 @@ fn router_check(live: &Live) -> Check {
 fn model_check(model: &Model) -> Check {
     let name = format!("model:{}", model.facts.name);
     match model.availability() {
-        Availability::Ready => Check::fine(&name, "ready".to_owned()),
+        Availability::Ready => {
+            let speculation = model.speculation().map(|speculation| format!("; {}", speculation.words()));
+            Check::fine(&name, format!("ready{}", speculation.unwrap_or_default()))
+        }
         Availability::Loading { step, progress } => Check {
             ok: false,
             progress: Some(progress.value()),

@@ -125,6 +125,20 @@ table! {
     model_loaded: Level<1> = "pointsman_model_loaded_ratio" ["model"];
     /// Requests that wait for a model inside the process.
     queue: Level<1> = "pointsman_queue_waiting" ["model"];
+    /// Whether a local model decodes with proposals: 1 while it does.
+    speculation: Level<1> = "pointsman_speculation_on" ["model"];
+    /// Tokens per second that were measured when a local model was loaded: decoded plainly, and with proposals.
+    speculation_speed: Level<2> = "pointsman_speculation_tokens_per_second" ["model", "decoding"];
+    /// By how much proposals sped decoding up when the local model was loaded.
+    speculation_speed_up: Level<1> = "pointsman_speculation_speed_up_ratio" ["model"];
+    /// Tokens that were proposed to a local model.
+    speculation_proposed: Count<1> = "pointsman_speculation_proposed_tokens_total" ["model"];
+    /// Proposed tokens that the model accepted.
+    speculation_accepted: Count<1> = "pointsman_speculation_accepted_tokens_total" ["model"];
+    /// Passes of a local model that checked proposals.
+    speculation_passes: Count<1> = "pointsman_speculation_passes_total" ["model"];
+    /// Tokens of local models by how they came: of passes that checked proposals, or one by one.
+    speculation_tokens: Count<2> = "pointsman_speculation_tokens_total" ["model", "decoding"];
 
     /// What requests cost, in US dollars.
     cost: Sum<2> = "pointsman_cost_usd_total" ["policy", "model"];
@@ -156,6 +170,14 @@ impl<const LABELS: usize> Level<LABELS> {
     /// Forgets every series.
     pub(super) fn clear(&self) {
         self.0.reset();
+    }
+}
+
+impl<const LABELS: usize> Count<LABELS> {
+    /// Raises the series of these label values to a total that is counted elsewhere.
+    pub(super) fn reach(&self, values: [&str; LABELS], total: u64) {
+        let series = self.at(values);
+        series.inc_by(total.saturating_sub(series.get()));
     }
 }
 

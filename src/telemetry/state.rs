@@ -2,12 +2,16 @@
 
 use super::{Telemetry, labels::NONE};
 use crate::{
-    domain::{Availability, Graded, ModelName, PolicyName, RequestId},
+    domain::{Availability, Graded, ModelName, PolicyName, RequestId, Speculation},
     error::Code,
 };
 
 /// The states of a model as label values.
 const STATES: [&str; 4] = ["ready", "loading", "breaker_open", "failed"];
+
+/// How tokens of local models come, as label values.
+const PLAIN: &str = "plain";
+const WITH: &str = "speculative";
 
 impl Telemetry {
     /// Counts one more request that is being answered.
@@ -73,6 +77,26 @@ impl Telemetry {
         self.metrics.queue.at([self.labels.model(model)]).set(waiting as f64);
     }
 
+    /// Says what a local model's speculative decoding does.
+    pub fn set_speculation(&self, model: &ModelName, speculation: &Speculation) {
+        let (metrics, model) = (&self.metrics, self.labels.model(model));
+        metrics.speculation.at([model]).set(f64::from(u8::from(speculation.is_on)));
+        let speeds = [(PLAIN, speculation.plain_tokens_per_second), (WITH, speculation.speculative_tokens_per_second)];
+        for (decoding, speed) in speeds {
+            if let Some(speed) = speed {
+                metrics.speculation_speed.at([model, decoding]).set(speed);
+            }
+        }
+        if let Some(speed_up) = speculation.speed_up() {
+            metrics.speculation_speed_up.at([model]).set(speed_up);
+        }
+        metrics.speculation_proposed.reach([model], speculation.proposed);
+        metrics.speculation_accepted.reach([model], speculation.accepted);
+        metrics.speculation_passes.reach([model], speculation.passes);
+        metrics.speculation_tokens.reach([model, WITH], speculation.tokens);
+        metrics.speculation_tokens.reach([model, PLAIN], speculation.plain_tokens);
+    }
+
     /// Says how many records wait to be written to the ledger.
     pub fn set_ledger_waiting(&self, waiting: usize) {
         self.metrics.ledger_waiting.at([]).set(waiting as f64);
@@ -108,6 +132,36 @@ mod tests {
         let model = ModelName::parse("small").unwrap();
         let labels = Labels::new([(model.clone(), Arc::from("local"))], []);
         (Telemetry::with_labels(labels).unwrap(), model)
+    }
+
+    #[test]
+    fn speculation_is_told_with_totals_that_only_rise() {
+        let (telemetry, model) = telemetry();
+        let mut speculation = Speculation {
+            is_on: true,
+            plain_tokens_per_second: Some(40.0),
+            speculative_tokens_per_second: Some(60.0),
+            proposed: 40,
+            accepted: 30,
+            passes: 10,
+            tokens: 40,
+            ..Speculation::off("lookup".to_owned(), "it is faster here")
+        };
+
+        telemetry.set_speculation(&model, &speculation);
+        speculation.accepted += 5;
+        telemetry.set_speculation(&model, &speculation);
+
+        let text = telemetry.render();
+        for line in [
+            r#"pointsman_speculation_on{model="small"} 1"#,
+            r#"pointsman_speculation_accepted_tokens_total{model="small"} 35"#,
+            r#"pointsman_speculation_speed_up_ratio{model="small"} 1.5"#,
+            r#"pointsman_speculation_tokens_per_second{decoding="plain",model="small"} 40"#,
+            r#"pointsman_speculation_tokens_total{decoding="speculative",model="small"} 40"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -12,11 +12,11 @@ use super::{
     engine::{Engine, EngineError, Running, SPARE_ROOM, template_message},
     hook::Making,
     queue::{Queue, Turn},
-    speculation::{Aid, Answering, Drafting, Passes, SpeculationStatus, Speculator},
+    speculation::{Aid, Answering, Drafting, Passes, Speculator, off},
 };
 use crate::{
     config::{Draft, SpeculateSettings},
-    domain::{ModelCall, ModelName},
+    domain::{ModelCall, ModelName, Speculation},
 };
 
 /// How long a model that is ready itself waits for its draft at load.
@@ -99,12 +99,12 @@ impl Inner {
     }
 
     /// Returns what speculation is and does; `None` where none is configured.
-    pub(super) fn speculation(&self) -> Option<SpeculationStatus> {
+    pub(super) fn speculation(&self) -> Option<Speculation> {
         let settings = self.settings.speculate.as_ref()?;
         Some(match (self.speculator.get(), self.no_speculation.get()) {
             (Some(speculator), _) => speculator.status(),
-            (None, Some(reason)) => SpeculationStatus::off(settings, reason),
-            (None, None) => SpeculationStatus::off(settings, "the model is not loaded"),
+            (None, Some(reason)) => off(settings, reason),
+            (None, None) => off(settings, "the model is not loaded"),
         })
     }
 }

@@ -29,5 +29,10 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use speculator::SpeculationStatus;
-pub(super) use {answering::Answering, drafting::Drafting, order::Aid, passes::Passes, speculator::Speculator};
+pub(super) use {
+    answering::Answering,
+    drafting::Drafting,
+    order::Aid,
+    passes::Passes,
+    speculator::{Speculator, off},
+};

@@ -8,8 +8,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::speculation::SpeculationStatus;
-use crate::domain::{Availability, LoadStep, Probability};
+use crate::domain::{Availability, LoadStep, Probability, Speculation};
 
 /// What a local model is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,7 +64,7 @@ pub struct LocalStatus {
     /// Times that the engine went silent in the middle of an answer.
     pub stalls: u64,
     /// Speculative decoding, where it is configured.
-    pub speculation: Option<SpeculationStatus>,
+    pub speculation: Option<Speculation>,
 }
 
 #[derive(Clone, Debug)]

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
 use tokio::sync::{Mutex, oneshot};
 
 use super::{
@@ -15,7 +14,10 @@ use super::{
     passes::{Messages, Passes},
     worker::{Job, Worker},
 };
-use crate::config::{Draft, SpeculateSettings, SpeculateWhen};
+use crate::{
+    config::{Draft, SpeculateSettings, SpeculateWhen},
+    domain::Speculation,
+};
 
 /// How much faster it must be to be worth its memory and its unevenness: less is within the noise of the measurement.
 const LEAST_SPEED_UP: f64 = 1.05;
@@ -38,50 +40,9 @@ struct Verdict {
     speeds: Option<Speeds>,
 }
 
-/// What a model's speculation is and does, for `/readyz` and metrics.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SpeculationStatus {
-    /// `lookup`, or the draft model.
-    pub draft: String,
-    /// Whether answers are decoded with it.
-    pub is_on: bool,
-    /// Why.
-    pub reason: String,
-    /// Tokens per second of plain decoding, measured at load.
-    pub plain_tokens_per_second: Option<f64>,
-    /// Tokens per second with it, measured at load.
-    pub speculative_tokens_per_second: Option<f64>,
-    /// The latter over the former.
-    pub speed_up: Option<f64>,
-    /// Tokens proposed.
-    pub proposed: u64,
-    /// Of them, tokens accepted.
-    pub accepted: u64,
-    /// Passes of the target that checked proposals.
-    pub passes: u64,
-    /// Tokens that came of each such pass; `None` before the first.
-    pub tokens_per_pass: Option<f64>,
-    /// Tokens that were decoded one by one.
-    pub plain_tokens: u64,
-}
-
-impl SpeculationStatus {
-    /// Returns what can be said before the model is loaded, or where it cannot speculate.
-    pub(in super::super) fn off(settings: &SpeculateSettings, reason: &str) -> Self {
-        Self {
-            draft: name(&settings.draft),
-            is_on: false,
-            reason: reason.to_owned(),
-            plain_tokens_per_second: None,
-            speculative_tokens_per_second: None,
-            speed_up: None,
-            proposed: 0,
-            accepted: 0,
-            passes: 0,
-            tokens_per_pass: None,
-            plain_tokens: 0,
-        }
-    }
+/// Returns what can be said before the model is loaded, or where it cannot speculate.
+pub(in super::super) fn off(settings: &SpeculateSettings, reason: &str) -> Speculation {
+    Speculation::off(name(&settings.draft), reason)
 }
 
 fn name(draft: &Draft) -> String {
@@ -160,23 +121,19 @@ impl Speculator {
     }
 
     /// Returns what the speculation is and does.
-    pub(in super::super) fn status(&self) -> SpeculationStatus {
-        let Some(verdict) = self.verdict.get() else {
-            return SpeculationStatus::off(&self.settings, "it is not yet measured");
-        };
+    pub(in super::super) fn status(&self) -> Speculation {
+        let Some(verdict) = self.verdict.get() else { return off(&self.settings, "it is not yet measured") };
         let counted = self.counts.counted();
-        let speeds = verdict.speeds;
-        SpeculationStatus {
+        Speculation {
             is_on: verdict.is_on,
-            plain_tokens_per_second: speeds.map(|speeds| speeds.plain),
-            speculative_tokens_per_second: speeds.map(|speeds| speeds.speculative),
-            speed_up: speeds.filter(|speeds| speeds.plain > 0.0).map(|speeds| speeds.speculative / speeds.plain),
+            plain_tokens_per_second: verdict.speeds.map(|speeds| speeds.plain),
+            speculative_tokens_per_second: verdict.speeds.map(|speeds| speeds.speculative),
             proposed: counted.proposed,
             accepted: counted.accepted,
             passes: counted.passes,
-            tokens_per_pass: (counted.passes > 0).then(|| counted.tokens as f64 / counted.passes as f64),
+            tokens: counted.tokens,
             plain_tokens: counted.plain,
-            ..SpeculationStatus::off(&self.settings, &verdict.reason)
+            ..off(&self.settings, &verdict.reason)
         }
     }
 }

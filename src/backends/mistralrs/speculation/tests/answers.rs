@@ -6,7 +6,7 @@ use futures_util::{StreamExt, future::join_all};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{super::SpeculationStatus, TINY_DIR};
+use super::TINY_DIR;
 use crate::{
     artifacts::Store,
     backends::{
@@ -15,7 +15,7 @@ use crate::{
         mistralrs::{Local, Neighbours, WeightPlace},
     },
     config::{Draft, Environment, LocalSettings, SpeculateSettings, SpeculateWhen, WeightSource},
-    domain::{EventStream, ModelCall, Reply, Tokens},
+    domain::{EventStream, ModelCall, Reply, Speculation, Tokens},
     runtime::SystemClock,
 };
 
@@ -102,7 +102,7 @@ fn content(answer: &Value) -> &str {
     answer["choices"][0]["message"]["content"].as_str().unwrap()
 }
 
-fn speculation(local: &Local) -> SpeculationStatus {
+fn speculation(local: &Local) -> Speculation {
     local.status().speculation.unwrap()
 }
 
@@ -158,7 +158,7 @@ async fn every_kind_of_greedy_answer_is_that_of_plain_decoding() {
         assert_eq!(rounded(near), rounded(alone), "{body}");
     }
     let status = speculation(&speculating);
-    assert!(status.accepted > 0 && status.tokens_per_pass.unwrap() > 1.0, "{status:?}");
+    assert!(status.accepted > 0 && status.tokens_per_pass().unwrap() > 1.0, "{status:?}");
     assert_eq!(speculation(&plain).passes, 0);
 }
 
@@ -308,5 +308,5 @@ async fn the_real_model_rewrites_a_text_with_more_than_one_token_per_pass() {
 
     let status = speculation(&local);
     assert_eq!(content(&speculative), content(&answer(&plain, body).await), "{status:?}");
-    assert!(status.tokens_per_pass.unwrap() > 1.5, "{status:?}");
+    assert!(status.tokens_per_pass().unwrap() > 1.5, "{status:?}");
 }
