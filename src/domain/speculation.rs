@@ -44,6 +44,17 @@ impl Speculation {
         }
     }
 
+    /// Returns lookup that is on and did nothing yet, of these speeds.
+    #[cfg(test)]
+    pub(crate) fn measured(plain: f64, speculative: f64) -> Self {
+        Self {
+            is_on: true,
+            plain_tokens_per_second: Some(plain),
+            speculative_tokens_per_second: Some(speculative),
+            ..Self::off("lookup".to_owned(), "it is faster here")
+        }
+    }
+
     /// Returns by how much it sped decoding up in the measurement at load; `None` without one.
     pub fn speed_up(&self) -> Option<f64> {
         let plain = self.plain_tokens_per_second.filter(|plain| *plain > 0.0)?;
@@ -77,17 +88,8 @@ mod tests {
     #[test]
     fn people_read_the_decision_and_its_figures() {
         let off = Speculation::off("lookup".to_owned(), "it is not faster here");
-        let measured = Speculation {
-            plain_tokens_per_second: Some(40.0),
-            speculative_tokens_per_second: Some(60.0),
-            is_on: true,
-            reason: "it is faster here".to_owned(),
-            proposed: 40,
-            accepted: 30,
-            passes: 10,
-            tokens: 40,
-            ..off.clone()
-        };
+        let measured = Speculation::measured(40.0, 60.0);
+        let measured = Speculation { proposed: 40, accepted: 30, passes: 10, tokens: 40, ..measured };
 
         assert_eq!(off.words(), "speculation with lookup: off, it is not faster here");
         assert_eq!((off.speed_up(), measured.speed_up()), (None, Some(1.5)));

@@ -125,7 +125,7 @@ pub(super) mod tests {
         domain::{
             Ask, Availability, CacheOutcome, Candidate, DecisionId, Endpoint, Estimate, Graded, KeyId, Leg, ModelFacts,
             Plan, PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable, Signals,
-            StageTimes, TenantId, Tokens, Usage,
+            Speculation, StageTimes, TenantId, Tokens, Usage,
         },
         error::Code,
         telemetry::{Telemetry, metrics::TABLE},
@@ -291,6 +291,7 @@ pub(super) mod tests {
         telemetry.set_breaker(&model, true);
         telemetry.set_model_state(&model, &Availability::Ready);
         telemetry.set_queue(&model, 2);
+        telemetry.set_speculation(&model, &Speculation::measured(40.0, 60.0));
         telemetry.set_ledger_waiting(3);
         let record = Box::new(fallen_back());
         telemetry.graded(&Graded { key: record.key.clone(), record, score: Probability::ONE });

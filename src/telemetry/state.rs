@@ -137,16 +137,8 @@ mod tests {
     #[test]
     fn speculation_is_told_with_totals_that_only_rise() {
         let (telemetry, model) = telemetry();
-        let mut speculation = Speculation {
-            is_on: true,
-            plain_tokens_per_second: Some(40.0),
-            speculative_tokens_per_second: Some(60.0),
-            proposed: 40,
-            accepted: 30,
-            passes: 10,
-            tokens: 40,
-            ..Speculation::off("lookup".to_owned(), "it is faster here")
-        };
+        let measured = Speculation::measured(40.0, 60.0);
+        let mut speculation = Speculation { proposed: 40, accepted: 30, passes: 10, tokens: 40, ..measured };
 
         telemetry.set_speculation(&model, &speculation);
         speculation.accepted += 5;
