@@ -118,6 +118,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::Environment,
         domain::{PromptView, ScoresUnavailable, Tokens},
         scoring::{
             Outputs, Scorer,
@@ -130,14 +131,9 @@ mod tests {
         Artifact::read(&Folder::Embedded(DEFAULT_ARTIFACT)).unwrap()
     }
 
-    /// Where `pointsman runtime install` puts the library unless it is told otherwise.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test looks for an installed library; the program reads this in config"
-    )]
+    /// Where `pointsman runtime install` puts the library.
     fn installed() -> Library {
-        let home = PathBuf::from(std::env::var("HOME").unwrap());
-        let data_dir = home.join(".local/share/pointsman");
+        let data_dir = Environment::System.data_dir();
         let path =
             find_library(None, &data_dir).expect("this test needs ONNX Runtime: run `pointsman runtime install`");
         load_library(&path).unwrap()
