@@ -16,11 +16,13 @@
 
 pub mod guard;
 pub mod ledger;
+pub mod open;
 
 use crate::{domain::RequestRecord, telemetry::Telemetry};
 
 pub use guard::{Bookkeeping, Opening, RecordGuard};
 pub use ledger::{FeedbackError, Ledger, LedgerError, LedgerOptions, LedgerReader, Recorded};
+pub use open::OpenRecords;
 
 /// Takes finished records. Called on the request's own thread: it must not wait.
 pub trait RecordSink: Send + Sync {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::RecordSink;
+use super::{OpenRecords, RecordSink};
 use crate::{
     domain::{
         Ask, AttemptJournal, CacheOutcome, Decision, DecisionId, Endpoint, ModelFacts, ModelName, NanoUsd, Outcome,
@@ -26,6 +26,8 @@ pub struct Bookkeeping {
     pub baseline: Option<Arc<ModelFacts>>,
     /// Who takes finished records, in this order.
     pub sinks: Vec<Arc<dyn RecordSink>>,
+    /// The requests that are under way.
+    pub open: OpenRecords,
 }
 
 /// What is known of a request when its record begins.
@@ -69,6 +71,7 @@ impl RecordGuard {
         let span = traces::request_span(opening.request, opening.endpoint);
         let record = Box::new(blank(&books, opening));
         books.sinks.iter().for_each(|sink| sink.opened());
+        books.open.open(record.decision, record.tenant.clone());
         Self { books, arrived, journal: AttemptJournal::default(), record, span, is_closed: false }
     }
 
@@ -153,6 +156,7 @@ impl RecordGuard {
         for sink in &self.books.sinks {
             sink.take(&self.record);
         }
+        self.books.open.close(&self.record.decision);
     }
 
     fn baseline_cost(&self) -> Option<NanoUsd> {
@@ -238,6 +242,7 @@ mod tests {
             stop: Stop::default(),
             baseline: baseline.map(Arc::new),
             sinks: vec![Arc::clone(&kept) as Arc<dyn RecordSink>],
+            open: OpenRecords::default(),
         };
         (Arc::new(books), kept)
     }

@@ -7,7 +7,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::{AppError, Mode, models};
 use crate::{
-    accounting::{Bookkeeping, Ledger, LedgerOptions, RecordSink},
+    accounting::{Bookkeeping, Ledger, LedgerOptions, OpenRecords, RecordSink},
     admission::Admission,
     cache::{CacheStore, MemoryCache, NoCache},
     config::{Config, Outbound},
@@ -175,7 +175,7 @@ pub(super) fn books(
         sinks.push(Arc::clone(ledger) as Arc<dyn RecordSink>);
     }
     let baseline = config.accounting.baseline.as_ref().and_then(|name| facts(config, name));
-    Bookkeeping { clock: Arc::clone(clock), stop: stop.clone(), baseline, sinks }
+    Bookkeeping { clock: Arc::clone(clock), stop: stop.clone(), baseline, sinks, open: OpenRecords::default() }
 }
 
 fn facts(config: &Config, name: &ModelName) -> Option<Arc<ModelFacts>> {

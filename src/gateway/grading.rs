@@ -1,11 +1,17 @@
 //! Grades of answers: kept in the ledger, counted, learned from.
 
+use std::time::Duration;
+
 use super::{Gateway, Refusal, run::Run};
 use crate::{
     accounting::FeedbackError,
     domain::{Feedback, Filed, PromptView},
     error::Code,
 };
+
+/// How long a grade waits for the end of the answer that it is about. A caller has an answer's last byte a moment before the
+/// gateway has booked it; whoever grades in the middle of a long stream is told to wait.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Gateway {
     /// Keeps the prompt of a decision for training, where the tenant's words are kept.
@@ -32,6 +38,7 @@ impl Gateway {
         };
         let keeps_texts = self.parts.settings.recording.keeps(&feedback.tenant);
         let feedback = if keeps_texts { feedback } else { feedback.without_texts() };
+        self.parts.books.open.settled(feedback.decision, &feedback.tenant, PATIENCE).await;
         let filed = ledger.file(feedback).await.map_err(refused)?;
         if let Some(news) = &filed.news {
             self.parts.telemetry.graded(news);

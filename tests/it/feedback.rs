@@ -56,6 +56,24 @@ async fn a_grade_counts_once_and_a_newer_one_replaces_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grade_sent_while_its_answer_still_streams_waits_for_the_record() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream)).await;
+    for _ in 0..20 {
+        let mut body = chat("auto");
+        body["stream"] = json!(true);
+        let mut stream = server.ask(&body).await.with_status(200).await;
+        let decision = stream.header("x-pointsman-decision-id").to_owned();
+        stream.event().await.unwrap();
+
+        let body = json!({"decision_id": decision, "thumbs": "up"});
+        let (graded, _) = tokio::join!(grade(&server, &body), stream.events());
+
+        assert_eq!(graded.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_late_retry_does_not_undo_what_came_after_it() {
     let upstream = Upstream::start().await;
     let server = Server::start(Setup::new(&upstream)).await;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    accounting::{Bookkeeping, RecordSink},
+    accounting::{Bookkeeping, OpenRecords, RecordSink},
     domain::{
         Attempt, AttemptJournal, AttemptOutcome, Endpoint, KeyId, KeyLimits, ModelName, NanoUsd, Preferences,
         Principal, RequestId, RequestRecord, TenantId, Usage,
@@ -51,6 +51,7 @@ fn run(kept: &Arc<Kept>) -> Run {
         stop: Stop::default(),
         baseline: None,
         sinks: vec![Arc::clone(kept) as Arc<dyn RecordSink>],
+        open: OpenRecords::default(),
     };
     let principal = Principal {
         tenant: TenantId::parse("acme").unwrap(),
