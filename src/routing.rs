@@ -57,7 +57,7 @@ pub(crate) mod samples;
 mod weighted;
 
 pub use bandit::{Bandit, BanditParameters, MAX_EXPLORATION};
-pub use bound::Confidence;
+pub use bound::{Confidence, Interval};
 pub use calibration::{Calibration, Calibrator, MIN_ROWS};
 pub use capability::{Capability, CapabilityParameters, Preference};
 pub use cluster::{Cluster, ClusterParameters};
@@ -108,5 +108,11 @@ pub trait Strategy: Send + Sync {
     /// the first says how.
     fn learner(&self) -> Option<Learner> {
         None
+    }
+
+    /// Returns the probabilities with which its bounds are to hold, where it reads them off the artifact's errors; what those
+    /// say comes back in [`Signals::tails`](crate::domain::Signals::tails).
+    fn shares(&self) -> Vec<f64> {
+        Vec::new()
     }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    conformal::Tail,
     ids::{KeyId, ModelName, TenantId},
     language::Language,
     model::{Modality, ModelFacts},
@@ -215,6 +216,9 @@ pub struct Signals {
     /// Checksum of the artifact that scored the prompt; `None` without scores.
     #[serde(default)]
     pub artifact: Option<Arc<str>>,
+    /// How far bounds lie below predictions, at the probabilities that the strategy wants; empty when the artifact cannot say.
+    #[serde(default)]
+    pub tails: Vec<Tail>,
     /// Numbers that the strategy found in recent traffic with this artifact, by the names of their calibrators.
     #[serde(default)]
     pub calibrated: BTreeMap<String, Calibrated>,
@@ -233,6 +237,7 @@ impl Default for Signals {
             key: None,
             arrived: Timestamp::UNIX_EPOCH,
             artifact: None,
+            tails: Vec::new(),
             calibrated: BTreeMap::new(),
         }
     }

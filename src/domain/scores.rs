@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::model::ModelFacts;
+use super::{conformal::Conformal, model::ModelFacts};
 
 /// A number in `[0, 1]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -219,6 +219,8 @@ pub struct Scores {
     pub familiarity: Familiarity,
     /// What the prompt is about, the largest share first.
     pub topics: Vec<Topic>,
+    /// How far the artifact's predictions were off where they could be checked; `None` when it does not say.
+    pub conformal: Option<Arc<Conformal>>,
     /// Checksum of the artifact; what was calibrated with another one does not hold here.
     pub artifact: Arc<str>,
     /// How long scoring took.

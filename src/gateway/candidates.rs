@@ -9,7 +9,7 @@ use super::{answer::RequestContext, names::Target};
 use crate::{
     domain::{
         Ask, Availability, Candidate, Decision, Evidence, Familiarity, Language, ModelName, NanoUsd, NoRoute,
-        Preferences, PromptView, RequestFacts, Scores, ScoresUnavailable, Signals,
+        Preferences, PromptView, RequestFacts, Scores, ScoresUnavailable, Signals, Tail,
     },
     execute::{Model, Models},
     policy::Policy,
@@ -70,6 +70,7 @@ fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
         characters: text.chars().count() as u64,
         matched,
         withheld: question.withheld.clone(),
+        tails: tails(question.target, scores),
         tenant: Some(question.context.principal.tenant.clone()),
         key: Some(question.context.principal.key.clone()),
         language: None,
@@ -77,6 +78,14 @@ fn signals(question: &Question<'_>, scores: Option<&Scores>) -> Signals {
         artifact,
         calibrated,
     }
+}
+
+/// Returns how far the artifact's errors put the bounds that the strategy wants below predictions.
+fn tails(target: &Target, scores: Option<&Scores>) -> Vec<Tail> {
+    let Some(conformal) = scores.and_then(|scores| scores.conformal.as_ref()) else { return Vec::new() };
+    let Target::Policy(policy) = target else { return Vec::new() };
+    let tail = |share: f64| Tail { share, factor: conformal.factor(share) };
+    policy.strategy.shares().into_iter().map(tail).collect()
 }
 
 /// Returns the prompt's language if anyone needs to know it.

@@ -8,7 +8,7 @@ use super::{
     abilities::{Ability, Outcome, fit_one},
     matrix::{Matrix, Normal},
 };
-use crate::scoring::profiles::sigmoid;
+use crate::{domain::Conformal, scoring::profiles::sigmoid};
 
 /// A linear map of log-odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,6 +130,21 @@ pub fn inflation(predictions: &[Vec<HeldOut>], groups: &[usize]) -> f64 {
     if expected > 0.0 { (error / expected).clamp(1.0, LARGEST_INFLATION) } else { 1.0 }
 }
 
+/// Returns the errors of whole groups: for each model and group of prompts the predicted rate less the observed one, in units of
+/// spread (widened by `inflation`) and sampling error together. Groups of fewer than [`SMALLEST_GROUP`] prompts say nothing.
+pub fn conformal(predictions: &[Vec<HeldOut>], groups: &[usize], inflation: f64) -> Conformal {
+    let count = groups.iter().max().map_or(0, |last| last + 1);
+    let sums = predictions.iter().flat_map(|model| GroupSums::of(model, groups, count));
+    let error = |sums: GroupSums| {
+        let spread = inflation * (sums.spread / sums.count).powi(2);
+        let sampling = sums.noise / (sums.count * sums.count);
+        ((sums.predicted - sums.score) / sums.count / (spread + sampling).sqrt()) as f32
+    };
+    let errors: Vec<f32> = sums.filter(|sums| sums.count >= SMALLEST_GROUP).map(error).collect();
+    // Three digits are more than a quantile of so few knows.
+    Conformal::from(errors.into_iter().map(|error| (error * 1e3).round() / 1e3).collect::<Vec<_>>())
+}
+
 /// Prompts of a group whose rate is compared.
 pub const SMALLEST_GROUP: f64 = 40.0;
 const LARGEST_INFLATION: f64 = 25.0;
@@ -176,6 +191,22 @@ mod tests {
         let platt = Platt::fit(&pairs);
 
         assert!(platt.slope > 1.8 && platt.offset.abs() < 0.05, "{platt:?}");
+    }
+
+    #[test]
+    fn conformal_errors_are_those_of_groups_in_units_of_their_own_spread() {
+        let predictions = |rate: f64| -> Vec<HeldOut> {
+            (0..100).map(|prompt| HeldOut { prompt, logit: 0.0, variance: 0.04, score: rate }).collect()
+        };
+        let groups: Vec<usize> = (0..100).map(|prompt| usize::from(prompt >= 90)).collect();
+
+        let errors = conformal(&[predictions(0.4), predictions(0.7)], &groups, 2.0);
+
+        // 90 prompts: spread 0.05 twice over, sampling error 0.25 / 90; the group of ten is left out.
+        let unit = (2.0 * 0.05_f64.powi(2) + 0.25 / 90.0).sqrt();
+        let errors: Vec<f32> = errors.into();
+        assert_eq!(errors.len(), 2);
+        assert!((f64::from(errors[0]) + 0.2 / unit).abs() < 2e-3 && (f64::from(errors[1]) - 0.1 / unit).abs() < 2e-3);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     abilities::{self, Ability, Outcome, Precision},
-    calibration::{HeldOut, Platt, held_out, inflation, log_loss},
+    calibration::{HeldOut, Platt, conformal, held_out, inflation, log_loss},
     examples::Examples,
     matrix::Matrix,
     newcomers, profiles, surroundings, topics,
@@ -60,6 +60,7 @@ impl Cohort<'_> {
             newcomer: Some(self.newcomer(&biases, &precision.own)),
             topics: topics::subjects(self.domains()),
             surroundings: Some(surroundings::fit(self.embeddings, self.seed)),
+            conformal: Some(conformal(&held_out, &self.examples.labels, inflation).into()),
             profiles: self.profiles(abilities.into_iter().map(|ability| widen(ability, inflation))),
         }
     }

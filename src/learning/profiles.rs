@@ -150,6 +150,7 @@ mod tests {
             }),
             topics: Vec::new(),
             surroundings: None,
+            conformal: None,
             profiles: Vec::new(),
         }
     }

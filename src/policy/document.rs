@@ -163,6 +163,9 @@ pub struct QualityCostDocument {
     /// Judges models by the quality that holds with this probability, above a half and below 1, instead of the expected one.
     #[schemars(range(min = 0.5, max = 0.999))]
     pub confidence: Option<f64>,
+    /// How the bound of that confidence is found: as if errors were normal, or from the errors that the router made where they
+    /// could be checked (conformal).
+    pub interval: IntervalDocument,
     /// Models that reach this quality come before all others; the cheapest good enough wins where cost weighs most.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub at_least: Option<f64>,
@@ -187,6 +190,7 @@ impl Default for QualityCostDocument {
             cost: None,
             budget: None,
             confidence: None,
+            interval: IntervalDocument::Normal,
             at_least: None,
             latency: WeightDocument::Fixed(0.002),
             size: 0.0,
@@ -195,6 +199,17 @@ impl Default for QualityCostDocument {
             default: None,
         }
     }
+}
+
+/// How a bound is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalDocument {
+    /// As if errors were normal with the stated spread.
+    #[default]
+    Normal,
+    /// From the errors that the router made where they could be checked; as if normal where it does not say.
+    Conformal,
 }
 
 /// A weight: a number that callers cannot move, or one with bounds.

@@ -119,6 +119,7 @@ mod tests {
             prior: Prior::flat(Probability::clamped(0.6), 0.2),
             familiarity: Familiarity::UNKNOWN,
             topics: Vec::new(),
+            conformal: None,
             artifact: Arc::from("test"),
             took: Duration::ZERO,
         }

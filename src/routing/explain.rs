@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::{
     Ask, Availability, Calibrated, Candidate, Decision, Estimate, Language, ModelName, NoRoute, Plan, Reason,
-    Rejection, ScoresUnavailable, Signals, Terms, Topic,
+    Rejection, ScoresUnavailable, Signals, Tail, Terms, Topic,
 };
 
 /// Why this plan, or why none.
@@ -38,6 +38,8 @@ pub struct Explanation {
     pub prompt: PromptRow,
     /// Numbers that the policy found in recent traffic, by name.
     pub calibrated: BTreeMap<String, Calibrated>,
+    /// How many spreads below its prediction a quality counts, by the probability that this is to hold with.
+    pub tails: Vec<Tail>,
     /// Probability with which the first model was drawn; `None` when there is no plan.
     pub propensity: Option<f64>,
     /// The source of all chance in the decision.
@@ -169,6 +171,7 @@ impl Explanation {
             quality_preference: ask.preferences.quality.map(|quality| quality.value()),
             prompt: PromptRow::of(&ask.signals),
             calibrated: ask.signals.calibrated.clone(),
+            tails: ask.signals.tails.clone(),
             propensity: None,
             seed: ask.seed.to_string(),
             candidates: Vec::new(),
@@ -381,6 +384,7 @@ mod tests {
             "is_outside": false
           },
           "calibrated": {},
+          "tails": [],
           "propensity": 1.0,
           "seed": "7",
           "candidates": []

@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Bandit, BanditParameters, Capability, CapabilityParameters, Cluster, ClusterParameters, Condition, Confidence,
-    Constraints, CostGoal, Difficulty, DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Named,
-    Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy,
-    StrongGoal, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
+    Constraints, CostGoal, Difficulty, DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Interval,
+    Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span,
+    Strategy, StrongGoal, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
 };
 use crate::domain::{Ask, BanditAlgorithm, Candidate, Learner, ModelName, NanoUsd, Probability, Tag};
 
@@ -31,7 +31,7 @@ fn quality_cost(cost: CostGoal, share: Option<f64>) -> Arc<dyn Strategy> {
         cost,
         latency_weight: Weight { value: 0.01, min: 0.0, max: 0.1 },
         goals: Goals { size: 0.05, recency: 0.02, verbosity: 0.01 },
-        confidence: share.and_then(Confidence::new),
+        confidence: share.and_then(|share| Confidence::new(share, Interval::Conformal)),
         least_quality: share.map(|_| Probability::clamped(0.6)),
         default_model: Some(model(2)),
         max_fallbacks: 2,

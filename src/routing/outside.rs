@@ -66,6 +66,10 @@ impl Strategy for Outside {
     fn learner(&self) -> Option<Learner> {
         self.inner.learner()
     }
+
+    fn shares(&self) -> Vec<f64> {
+        self.inner.shares()
+    }
 }
 
 fn drawn_to_the_prior(ask: &Ask) -> Ask {

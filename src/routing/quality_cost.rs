@@ -128,7 +128,7 @@ impl QualityCost {
             latency_weight: self.parameters.latency_weight.at(quality),
             goals: self.parameters.goals,
             field: Field::of(fitting),
-            confidence: self.parameters.confidence,
+            below: self.parameters.confidence.map(|confidence| confidence.factor(&ask.signals.tails)),
             least_quality: self.parameters.least_quality,
         }
     }
@@ -171,6 +171,10 @@ impl Strategy for QualityCost {
 
     fn needs(&self) -> Needs {
         Needs::SCORES
+    }
+
+    fn shares(&self) -> Vec<f64> {
+        self.parameters.confidence.and_then(Confidence::conformal_share).into_iter().collect()
     }
 
     fn calibrators(&self) -> Vec<Arc<dyn Calibrator>> {

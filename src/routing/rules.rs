@@ -87,6 +87,10 @@ impl Strategy for Rules {
         own.chain(inner).collect()
     }
 
+    fn shares(&self) -> Vec<f64> {
+        self.branches().flat_map(|(_, strategy)| strategy.shares()).collect()
+    }
+
     fn learner(&self) -> Option<Learner> {
         self.branches().find_map(|(_, strategy)| strategy.learner())
     }

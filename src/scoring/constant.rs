@@ -33,6 +33,7 @@ impl Constant {
                 prior: Prior::flat(Probability::clamped(prior), 0.25),
                 familiarity: Familiarity::UNKNOWN,
                 topics: Vec::new(),
+                conformal: None,
                 artifact: Arc::from("constant"),
                 took: Duration::ZERO,
             }),

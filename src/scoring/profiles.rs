@@ -13,7 +13,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::familiarity::Surroundings;
-use crate::domain::{Prior, Probability, Quality, Topic};
+use crate::domain::{Conformal, Prior, Probability, Quality, Topic};
 
 /// The document `profiles.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub struct Profiles {
     /// Where the training data lie; without it nothing is known of a prompt's familiarity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surroundings: Option<Surroundings>,
+    /// How far predictions were off on outcomes that they were made without, by model and soft domain, in units of spread and
+    /// sampling error; without it there are no conformal bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conformal: Option<Arc<Conformal>>,
     /// One per model.
     pub profiles: Vec<Profile>,
 }
@@ -265,6 +269,7 @@ mod tests {
             newcomer: None,
             topics: vec![subject("law", &[0]), subject("math", &[1, 2])],
             surroundings: None,
+            conformal: None,
             profiles: Vec::new(),
         };
 

@@ -157,6 +157,7 @@ fn scores_with(artifact: &Artifact, profiles: &Profiles, outputs: Outputs, took:
         prior,
         familiarity,
         topics,
+        conformal: profiles.conformal.clone(),
         artifact: Arc::clone(&artifact.checksum),
         took,
     }

@@ -7,10 +7,11 @@ use crate::{
     config::path::Path,
     domain::{ModelName, NanoUsd, Probability},
     policy::document::{
-        FixedDocument, PreferDocument, QualityCostDocument, StrategyDocument, WeightDocument, WeightedDocument,
+        FixedDocument, IntervalDocument, PreferDocument, QualityCostDocument, StrategyDocument, WeightDocument,
+        WeightedDocument,
     },
     routing::{
-        Capability, CapabilityParameters, Confidence, Constraints, CostGoal, Fixed, FixedParameters, Goals,
+        Capability, CapabilityParameters, Confidence, Constraints, CostGoal, Fixed, FixedParameters, Goals, Interval,
         ParameterError, Preference, QualityCost, QualityCostParameters, Strategy, Weight, Weighted, WeightedParameters,
     },
 };
@@ -86,7 +87,7 @@ impl Compiler<'_, '_> {
             cost: self.cost_goal(document, at),
             latency_weight: weight(document.latency),
             goals: Goals { size: document.size, recency: document.recency, verbosity: document.verbosity },
-            confidence: document.confidence.and_then(|share| self.confidence(share, &at.key("confidence"))),
+            confidence: self.confidence(document, at),
             least_quality: document.at_least.map(Probability::clamped),
             default_model: default.and_then(|name| self.chosen(name, &scope.candidates, &default_at)),
             max_fallbacks: scope.max_fallbacks,
@@ -108,10 +109,21 @@ impl Compiler<'_, '_> {
         CostGoal::Budget(NanoUsd::from_dollars(budget))
     }
 
-    fn confidence(&mut self, share: f64, at: &Path) -> Option<Confidence> {
-        let confidence = Confidence::new(share);
+    fn confidence(&mut self, document: &QualityCostDocument, at: &Path) -> Option<Confidence> {
+        let interval = match document.interval {
+            IntervalDocument::Normal => Interval::Normal,
+            IntervalDocument::Conformal => Interval::Conformal,
+        };
+        let Some(share) = document.confidence else {
+            if interval == Interval::Conformal {
+                self.report.add_with_help(&at.key("interval"), "there is no confidence to bound", "add \"confidence\"");
+            }
+            return None;
+        };
+        let confidence = Confidence::new(share, interval);
         if confidence.is_none() {
-            self.report.add(at, format!("a confidence lies above 0.5 and below 1, not at {share}"));
+            let message = format!("a confidence lies above 0.5 and below 1, not at {share}");
+            self.report.add(&at.key("confidence"), message);
         }
         confidence
     }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::Goals;
 use crate::{
     domain::{Calibrated, Candidate, Estimate, ModelFacts, NanoUsd, Probability, Terms},
-    routing::Confidence,
+    routing::bound::lower_bound,
 };
 
 /// One unit of cost in the objective: a cent. On MMLU-Pro and ZeroEval nine of ten answers, over all models, cost between 0.003
@@ -41,7 +41,8 @@ pub(super) struct Objective {
     pub(super) latency_weight: f64,
     pub(super) goals: Goals,
     pub(super) field: Field,
-    pub(super) confidence: Option<Confidence>,
+    /// How many spreads below its estimate a quality counts; `None` for the estimate itself.
+    pub(super) below: Option<f64>,
     pub(super) least_quality: Option<Probability>,
 }
 
@@ -68,7 +69,7 @@ impl Objective {
 
     fn terms(&self, candidate: &Candidate) -> Terms {
         let estimate = &candidate.estimate;
-        let judged = self.confidence.map_or(estimate.quality, |confidence| confidence.lower_bound(estimate));
+        let judged = self.below.map_or(estimate.quality, |factor| lower_bound(estimate, factor));
         let quality = judged.value();
         let cost = -self.cost_weight() * estimate.cost.dollars() / DOLLARS_PER_UNIT;
         let latency = -self.latency_weight * estimate.latency.as_secs_f64();

@@ -5,8 +5,11 @@ use proptest::{prop_assert, proptest};
 
 use super::*;
 use crate::{
-    domain::{Probability, ScoresUnavailable},
-    routing::samples::{any_ask, ask, expected},
+    domain::{Probability, ScoresUnavailable, Tail},
+    routing::{
+        Interval,
+        samples::{any_ask, ask, expected},
+    },
 };
 
 fn parameters(cost: f64, latency: f64) -> QualityCostParameters {
@@ -189,7 +192,22 @@ fn with_a_confidence_an_unsure_model_counts_for_less() {
     };
 
     assert_eq!(judge(None), "unsure");
-    assert_eq!(judge(Confidence::new(0.9)), "sure");
+    assert_eq!(judge(Confidence::new(0.9, Interval::Normal)), "sure");
+}
+
+#[test]
+fn a_conformal_confidence_asks_for_its_share_and_judges_by_what_the_artifact_says_of_it() {
+    let mut ask = ask(vec![expected("unsure", 0.8, 10, 10), expected("sure", 0.75, 10, 10)]);
+    (ask.candidates[0].estimate.spread, ask.candidates[1].estimate.spread) = (0.2, 0.02);
+    let confidence = Confidence::new(0.9, Interval::Conformal);
+    let strategy = QualityCost::new(QualityCostParameters { confidence, ..parameters(0.0, 0.0) }).unwrap();
+    let judge = |ask: &Ask| legs(&strategy.decide(ask).unwrap())[0].to_owned();
+
+    let normal = judge(&ask);
+    ask.signals.tails = vec![Tail { share: 0.9, factor: 0.1 }];
+
+    assert_eq!(strategy.shares(), [0.9]);
+    assert_eq!((normal.as_str(), judge(&ask).as_str()), ("sure", "unsure"), "errors here are smaller than stated");
 }
 
 #[test]
