@@ -27,6 +27,7 @@ pub mod calibration;
 pub mod choices;
 mod clusters;
 pub mod contenders;
+pub mod coverage;
 pub mod curve;
 pub mod expected_cost;
 pub mod families;
@@ -55,6 +56,7 @@ use self::{
     calibration::calibrations,
     choices::{Picks, picks},
     contenders::{Contender, lines, parts as preferences},
+    coverage::coverage,
     curve::Curve,
     expected_cost::{ExpectedCost, Paid},
     families::{Family, families},
@@ -220,6 +222,7 @@ impl Case<'_> {
             lines,
             parts,
             calibration: calibrations(&forecast.quality(), outcomes, &is_known),
+            coverage: coverage(&forecast, outcomes, &is_known, known.conformal.as_deref()),
             outside: outside(&forecast),
             scoring_us: quantiles(&forecast.took),
             curves: curves(&contenders, outcomes),

@@ -241,6 +241,7 @@ mod tests {
             hull_aiq: figure,
             lines: Vec::new(),
             parts: Vec::new(),
+            coverage: None,
             calibration: vec![calibration],
             outside: 0.0,
             scoring_us: (0..=100).map(|percent| 50.0 + f64::from(percent)).collect(),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     calibration::Calibration,
+    coverage::Coverage,
     metrics::{Figure, Metrics},
     preference::Preference,
     stability::Stability,
@@ -53,6 +54,8 @@ pub struct SetReport {
     pub parts: Vec<Part>,
     /// By model.
     pub calibration: Vec<Calibration>,
+    /// Whether conformal bounds hold; `None` where the router has none, or no category is large enough.
+    pub coverage: Option<Coverage>,
     /// Share of the reported prompts that are marked as far from the router's training data.
     pub outside: f64,
     /// Microseconds to score a prompt: quantiles 0 %, 1 %, ... 100 %.

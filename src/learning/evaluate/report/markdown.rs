@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{
     super::{
         calibration::{BINS, Calibration},
+        coverage::Coverage,
         stability::Stability,
     },
     Figure, Part, ProfileSource, Report, SetReport,
@@ -56,6 +57,9 @@ fn write_set(out: &mut String, set: &SetReport) -> fmt::Result {
     set.parts.iter().try_for_each(|part| write_part(out, part))?;
     write_models(out, set)?;
     write_calibration(out, &set.calibration)?;
+    if let Some(coverage) = &set.coverage {
+        write_coverage(out, coverage)?;
+    }
     if let Some(stability) = &set.stability {
         write_stability(out, stability)?;
     }
@@ -191,6 +195,22 @@ fn write_calibration(out: &mut String, calibration: &[Calibration]) -> fmt::Resu
             model.brier,
             model.brier_of_mean,
         )?;
+    }
+    writeln!(out)
+}
+
+fn write_coverage(out: &mut String, coverage: &Coverage) -> fmt::Result {
+    writeln!(
+        out,
+        "Conformal bounds, on {} pairs of a model and a category: how many spreads below the prediction they lie, and how \
+         often the true rate lay above them.\n",
+        coverage.pairs
+    )?;
+    writeln!(out, "| asked for, % | spreads below | held, % |")?;
+    writeln!(out, "|---|---|---|")?;
+    for held in &coverage.held {
+        let factor = held.factor.map_or_else(|| "too few errors to say".to_owned(), |factor| format!("{factor:.2}"));
+        writeln!(out, "| {:.0} | {factor} | {:.1} |", 100.0 * held.share, 100.0 * held.observed)?;
     }
     writeln!(out)
 }
