@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! POST /v1/feedback -> ledger -> Graded -> learn    (and at the start, every grade that the ledger still holds)
+//! training prompts -> begin                             (once per policy and artifact)
 //! ask -> tell -> Candidate.evidence.traffic -> Strategy::decide
 //! ```
 //!
@@ -33,12 +34,14 @@ use std::{
 use parking_lot::Mutex;
 
 use self::{lesson::Lesson, posterior::Posterior};
-use crate::domain::{Ask, Graded, Learner, PolicyName};
+use crate::domain::{Ask, Graded, Learner, ModelName, PolicyName, Topic};
 
 /// Lessons per policy: with the usual discount of 0.999 the oldest of them count for a sixtieth.
 const MOST_LESSONS: usize = 4_096;
 /// Lessons that are dropped at once, because everything has to be summed up anew then.
 const DROPPED: usize = MOST_LESSONS / 8;
+/// Training prompts that a policy starts from: enough for the moments of a dozen topics.
+const MOST_START_PROMPTS: usize = 512;
 
 /// What every policy has learned. Clones of the `Arc` around it share it.
 #[derive(Default)]
@@ -46,9 +49,39 @@ pub struct Experience {
     policies: Mutex<HashMap<PolicyName, Memory>>,
 }
 
+/// What the router predicts on prompts that it was trained on: what a policy knows before its first lesson.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    artifact: Arc<str>,
+    prompts: Vec<StartPrompt>,
+}
+
+#[derive(Clone, Debug)]
+struct StartPrompt {
+    topics: Vec<Topic>,
+    predicted: Vec<(ModelName, f64)>,
+}
+
+impl Start {
+    /// Returns the start from the asks that training prompts would have been; a part of them where there are many.
+    pub fn of(artifact: Arc<str>, asks: &[Ask]) -> Self {
+        let step = asks.len().div_ceil(MOST_START_PROMPTS).max(1);
+        let prompt = |ask: &Ask| StartPrompt {
+            topics: lesson::topics(ask),
+            predicted: ask
+                .candidates
+                .iter()
+                .map(|one| (one.model.name.clone(), one.estimate.quality.value()))
+                .collect(),
+        };
+        Self { artifact, prompts: asks.iter().step_by(step).map(prompt).collect() }
+    }
+}
+
 /// The lessons of one policy, oldest first, and what followed from them when somebody last asked.
 #[derive(Default)]
 struct Memory {
+    start: Start,
     lessons: VecDeque<Lesson>,
     fitted: Option<Fitted>,
 }
@@ -64,6 +97,16 @@ impl Experience {
     pub fn learn(&self, graded: &Graded) {
         let Some((policy, lesson)) = Lesson::of(graded) else { return };
         self.policies.lock().entry(policy).or_default().learn(lesson);
+    }
+
+    /// Lets a policy start from training prompts of an artifact, unless it has already; `start` is asked for them once.
+    pub fn begin(&self, policy: &PolicyName, artifact: &Arc<str>, start: impl FnOnce() -> Start) {
+        let mut policies = self.policies.lock();
+        let memory = policies.entry(policy.clone()).or_default();
+        if memory.start.artifact != *artifact {
+            memory.start = Start { artifact: Arc::clone(artifact), ..start() };
+            memory.fitted = None;
+        }
     }
 
     /// Writes into the evidence of every candidate what the policy's lessons say of it on this prompt.
@@ -104,7 +147,9 @@ impl Memory {
     }
 
     fn fit(&self, learner: Learner, artifact: &Arc<str>) -> Fitted {
-        let mut posterior = Posterior::of(learner);
+        let blank = Start::default();
+        let start = if self.start.artifact == *artifact { &self.start } else { &blank };
+        let mut posterior = Posterior::of(learner, start);
         for lesson in self.lessons.iter().filter(|lesson| lesson.artifact == *artifact) {
             posterior.add(lesson);
         }

@@ -51,8 +51,8 @@ use crate::{
     config::RecordingSettings,
     domain::{Ask, Decision, Endpoint, ModelKind, ModelName, PromptView, RequestFacts, Scores, ScoresUnavailable},
     execute::{Executor, Models},
-    feedback::Experience,
-    policy::{Policies, PolicySet},
+    feedback::{Experience, Start},
+    policy::{Policies, Policy, PolicySet},
     runtime::{Stop, Tasks},
     scoring::{Live, Scorer, views},
     telemetry::Telemetry,
@@ -241,14 +241,25 @@ impl Gateway {
 
     /// Returns the ask, with what graded traffic says where the strategy wants to know.
     fn ask(&self, question: Question<'_>) -> Ask {
-        let target = question.target;
+        let (target, scorer) = (question.target, question.scorer.clone());
         let mut ask = candidates::ask(&self.parts.models, question);
         if let Target::Policy(policy) = target
             && let Some(learner) = policy.strategy.learner()
         {
+            self.begin(policy, scorer.as_deref(), &ask);
             self.parts.experience.tell(&policy.name, learner, &mut ask);
         }
         ask
+    }
+
+    /// Lets what a policy learns start from the artifact's training prompts.
+    fn begin(&self, policy: &Policy, scorer: Option<&dyn Scorer>, ask: &Ask) {
+        let (Some(scorer), Some(artifact)) = (scorer, &ask.signals.artifact) else { return };
+        let start = || {
+            let asks = candidates::training_asks(&self.parts.models, policy, scorer, artifact);
+            Start::of(Arc::clone(artifact), &asks)
+        };
+        self.parts.experience.begin(&policy.name, artifact, start);
     }
 
     /// Returns the models of which the key has used up its share.

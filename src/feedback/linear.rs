@@ -3,15 +3,18 @@
 //! The features of a prompt are the predicted quality of the model and the shares of its topics, `x = [q, w_1, ..., w_k]`.
 //!
 //! ```text
-//! A = n0 I + sum x x'      b = n0 theta_0 + sum x grade      theta = A^-1 b      spread = sigma sqrt(x' A^-1 x)
+//! A = n0 Sigma + sum x x'      b = n0 Sigma theta_0 + sum x grade      theta = A^-1 b      spread = sigma sqrt(x' A^-1 x)
 //! ```
 //!
 //! (LinUCB: Li et al., arXiv 1003.0146.) It starts from the offline fit: `theta_0 = [1, 0, ..., 0]` says that the grade is the
-//! predicted quality, and that is worth `n0` grades. `A^-1` is kept by the formula of Sherman and Morrison. Topics join as they
-//! come: of a topic without lessons nothing is known but the prior.
+//! predicted quality, and that is worth `n0` grades on such prompts as the artifact was trained on: `Sigma` is the mean of `x x'`
+//! over them, and a little of the identity for what they do not show. So a model that is asked what the router knows well starts
+//! sure, and explores where the router has seen little. Without training prompts `Sigma` is the identity. `A^-1` is kept by the
+//! formula of Sherman and Morrison. Topics join as they come: of a topic without lessons nothing is known but the prior.
 
 use std::{collections::HashMap, sync::Arc};
 
+use super::Start;
 use crate::domain::{ModelName, Observed, Probability, Topic};
 
 /// Standard deviation of a grade around its mean: the most that a number in `[0, 1]` can have.
@@ -19,7 +22,10 @@ const SIGMA: f64 = 0.5;
 /// Most topics; an artifact has a closed set of fewer.
 const MOST_TOPICS: usize = 128;
 
-/// A linear model for each model that was graded.
+/// What the identity adds to the moments of training prompts: what they do not show is worth a twentieth of `n0` grades.
+const RIDGE: f64 = 0.05;
+
+/// A linear model for each model that was graded, or that training prompts say something of.
 #[derive(Clone, Debug)]
 pub struct Linear {
     prior_weight: f64,
@@ -40,13 +46,36 @@ impl Linear {
         Self { prior_weight, topics: Vec::new(), models: HashMap::new() }
     }
 
-    /// Adds a grade in `[0, 1]` of an answer for which `predicted` was the quality.
-    pub fn add(&mut self, topics: &[Topic], model: &ModelName, (predicted, score): (f64, f64)) {
+    /// Returns a model without grades that starts from what the router predicts on training prompts.
+    pub fn starting(prior_weight: f64, start: &Start) -> Self {
+        let mut linear = Self::new(prior_weight);
+        start.prompts.iter().for_each(|prompt| linear.admit(&prompt.topics));
+        if start.prompts.is_empty() {
+            return linear;
+        }
+        let (width, share) = (linear.topics.len() + 1, (prior_weight / start.prompts.len() as f64).sqrt());
+        for prompt in start.prompts.iter() {
+            for (model, predicted) in &prompt.predicted {
+                let (features, _) = linear.features(&prompt.topics, *predicted);
+                let scaled: Vec<f64> = features.iter().map(|feature| feature * share).collect();
+                let blank = || Fit::sized(width, RIDGE * prior_weight);
+                linear.models.entry(model.clone()).or_insert_with(blank).learn(&scaled, predicted * share);
+            }
+        }
+        linear
+    }
+
+    fn admit(&mut self, topics: &[Topic]) {
         for topic in topics {
             if !self.topics.contains(&topic.name) && self.topics.len() < MOST_TOPICS {
                 self.topics.push(Arc::clone(&topic.name));
             }
         }
+    }
+
+    /// Adds a grade in `[0, 1]` of an answer for which `predicted` was the quality.
+    pub fn add(&mut self, topics: &[Topic], model: &ModelName, (predicted, score): (f64, f64)) {
+        self.admit(topics);
         let (features, _) = self.features(topics, predicted);
         let fit = self.models.entry(model.clone()).or_insert_with(|| Fit::new(self.prior_weight));
         fit.grow(features.len(), self.prior_weight);
@@ -77,7 +106,14 @@ impl Linear {
 
 impl Fit {
     fn new(prior_weight: f64) -> Self {
-        Self { inverse: vec![vec![1.0 / prior_weight]], sums: vec![prior_weight], grades: 0.0 }
+        Self::sized(1, prior_weight)
+    }
+
+    /// Returns the fit of `theta_0` by the identity times `weight`.
+    fn sized(features: usize, weight: f64) -> Self {
+        let mut fit = Self { inverse: vec![vec![1.0 / weight]], sums: vec![weight], grades: 0.0 };
+        fit.grow(features, weight);
+        fit
     }
 
     /// Makes room for features that came after it.
@@ -92,6 +128,11 @@ impl Fit {
     }
 
     fn add(&mut self, features: &[f64], score: f64) {
+        self.learn(features, score);
+        self.grades += 1.0;
+    }
+
+    fn learn(&mut self, features: &[f64], score: f64) {
         let direction = times(&self.inverse, features);
         let scale = 1.0 / (1.0 + dot(features, &direction));
         for (row, along) in self.inverse.iter_mut().zip(&direction) {
@@ -102,7 +143,6 @@ impl Fit {
         for (sum, feature) in self.sums.iter_mut().zip(features) {
             *sum += feature * score;
         }
-        self.grades += 1.0;
     }
 
     /// Returns mean, variance over that of a grade, and the number of grades. Features beyond those it knows have the prior.

@@ -1,6 +1,6 @@
 //! What follows from lessons, by either algorithm.
 
-use super::{counts::Counts, lesson::Lesson, linear::Linear};
+use super::{Start, counts::Counts, lesson::Lesson, linear::Linear};
 use crate::domain::{BanditAlgorithm, Learner, ModelName, Observed, Topic};
 
 pub(super) enum Posterior {
@@ -10,10 +10,10 @@ pub(super) enum Posterior {
 
 impl Posterior {
     /// Returns what is believed before any lesson.
-    pub(super) fn of(learner: Learner) -> Self {
+    pub(super) fn of(learner: Learner, start: &Start) -> Self {
         match learner.algorithm {
             BanditAlgorithm::Thompson => Self::Counts(Counts::new(learner.prior_weight, learner.discount)),
-            BanditAlgorithm::Linucb => Self::Linear(Linear::new(learner.prior_weight)),
+            BanditAlgorithm::Linucb => Self::Linear(Linear::starting(learner.prior_weight, start)),
         }
     }
 

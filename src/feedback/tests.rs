@@ -18,7 +18,7 @@ fn learners() -> [Learner; 2] {
 }
 
 fn taught(learner: Learner, grades: impl IntoIterator<Item = (&'static str, f64)>) -> Posterior {
-    let mut posterior = Posterior::of(learner);
+    let mut posterior = Posterior::of(learner, &Start::default());
     for (name, score) in grades {
         match &mut posterior {
             Posterior::Counts(counts) => counts.add(&topic(name), &model("m"), score),
@@ -35,7 +35,7 @@ fn mean(observed: Observed) -> f64 {
 #[test]
 fn without_lessons_the_prediction_stands() {
     for learner in learners() {
-        let observed = Posterior::of(learner).observed(&topic("law"), &model("m"), 0.7);
+        let observed = Posterior::of(learner, &Start::default()).observed(&topic("law"), &model("m"), 0.7);
 
         assert!((mean(observed) - 0.7).abs() < 1e-9, "{observed:?}");
         assert_eq!(observed.weight, 0.0);
@@ -109,4 +109,52 @@ fn by_elimination(lessons: &[(f64, f64, &str)], x: [f64; 4]) -> (f64, f64) {
     let mean = (0..4).map(|i| x[i] * rows[i][4]).sum();
     let variance: f64 = (0..4).map(|i| x[i] * rows[i][5]).sum();
     (mean, 0.5 * variance.sqrt())
+}
+
+/// Half of the training prompts are about law, where the model is taken to be good; none is about code.
+fn start() -> Start {
+    let prompt = |index: usize| {
+        let (name, predicted) = if index.is_multiple_of(2) { ("law", 0.8) } else { ("math", 0.4) };
+        StartPrompt { topics: topic(name), predicted: vec![(model("m"), predicted)] }
+    };
+    Start { artifact: "a".into(), prompts: (0..100).map(prompt).collect() }
+}
+
+#[test]
+fn what_training_prompts_show_starts_sure_and_the_rest_does_not() {
+    let posterior = Posterior::of(learners()[0], &start());
+
+    let [law, code] = ["law", "code"].map(|name| posterior.observed(&topic(name), &model("m"), 0.8));
+
+    assert!((mean(law) - 0.8).abs() < 1e-9 && (mean(code) - 0.8).abs() < 1e-9, "{law:?} {code:?}");
+    assert!(law.spread < 0.25 && code.spread > 1.5 * law.spread, "{law:?} {code:?}");
+    assert_eq!(law.weight, 0.0, "training prompts are no grades");
+}
+
+#[test]
+fn the_start_is_worth_its_weight_in_grades_of_such_prompts() {
+    let Posterior::Linear(mut linear) = Posterior::of(learners()[0], &start()) else { panic!("it is linear") };
+
+    // Half of ten prior grades were about law; five grades of 0 against them leave about half of what was predicted.
+    for _ in 0..5 {
+        linear.add(&topic("law"), &model("m"), (0.8, 0.0));
+    }
+
+    let observed = linear.observed(&topic("law"), &model("m"), 0.8);
+    assert!((0.35..0.5).contains(&mean(observed)), "{observed:?}");
+}
+
+#[test]
+fn a_policy_starts_once_per_artifact() {
+    let experience = Experience::default();
+    let policy = PolicyName::parse("p").unwrap();
+    let mut calls = 0;
+    for artifact in ["a", "a", "b", "b"] {
+        experience.begin(&policy, &Arc::from(artifact), || {
+            calls += 1;
+            start()
+        });
+    }
+
+    assert_eq!(calls, 2);
 }

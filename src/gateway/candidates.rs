@@ -118,10 +118,14 @@ fn start(models: &Models, question: &Question<'_>, scores: Option<&Scores>) {
     if !policy.calibration.is_blank(&scores.artifact) {
         return;
     }
+    policy.calibration.start(&scores.artifact, &training_asks(models, policy, &**scorer, &scores.artifact));
+}
+
+/// Returns the asks that the artifact's training prompts would have been for a policy; none if another artifact is in use by now.
+pub(super) fn training_asks(models: &Models, policy: &Policy, scorer: &dyn Scorer, artifact: &Arc<str>) -> Vec<Ask> {
     let samples = scorer.samples();
-    let is_same = |sample: &&Sample| sample.scores.artifact == scores.artifact;
-    let asks: Vec<Ask> = samples.iter().filter(is_same).map(|sample| sample_ask(models, policy, sample)).collect();
-    policy.calibration.start(&scores.artifact, &asks);
+    let is_same = |sample: &&Sample| sample.scores.artifact == *artifact;
+    samples.iter().filter(is_same).map(|sample| sample_ask(models, policy, sample)).collect()
 }
 
 /// Returns the ask that a training prompt would have been, had every model been ready.
