@@ -149,6 +149,7 @@ fn call(is_streaming: bool) -> ModelCall {
             deadline: Instant::now() + Duration::from_secs(60),
             priority: Priority::default(),
             draft: None,
+            drafter: None,
         },
     }
 }

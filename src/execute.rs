@@ -84,6 +84,10 @@ impl Executor {
         let executor = Arc::clone(self);
         match plan {
             Plan::Single { leg, fallbacks } => Box::pin(single::run(executor, leg, fallbacks, job)),
+            Plan::Speculative { leg, draft, fallbacks } => {
+                let job = Job { drafter: Some(draft), ..job };
+                Box::pin(single::run(executor, leg, fallbacks, job))
+            }
         }
     }
 }

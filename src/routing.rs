@@ -54,6 +54,7 @@ mod quality_cost;
 mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
+mod speculative;
 mod weighted;
 
 pub use bandit::{Bandit, BanditParameters, MAX_EXPLORATION};
@@ -74,6 +75,7 @@ pub use parameters::{DEFAULT_MAX_FALLBACKS, ParameterError, Weight};
 pub use preference::{StrongGoal, WinRate, WinRateParameters};
 pub use quality_cost::{CostGoal, Goals, QualityCost, QualityCostParameters};
 pub use rules::{Condition, ParseHoursError, Pattern, PatternError, Rule, Rules, Span, Window};
+pub use speculative::Speculative;
 pub use weighted::{Weighted, WeightedParameters};
 
 use std::{collections::BTreeSet, sync::Arc};

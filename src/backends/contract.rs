@@ -143,6 +143,7 @@ pub(crate) fn context() -> CallContext {
         deadline: Instant::now() + Duration::from_secs(60),
         priority: Priority::default(),
         draft: None,
+        drafter: None,
     }
 }
 

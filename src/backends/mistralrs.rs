@@ -43,6 +43,7 @@ mod tests;
 mod tiny;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Once, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -51,6 +52,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -63,7 +65,7 @@ use self::{
     engine::Engine,
     queue::{Queue, Refused, Turn},
     reply::Head,
-    speculating::seats,
+    speculating::Help,
     speculation::Speculator,
     status::{Health, Report},
 };
@@ -90,6 +92,8 @@ struct Inner {
     engine: OnceLock<Arc<Engine>>,
     speculator: OnceLock<Arc<Speculator>>,
     no_speculation: OnceLock<String>,
+    /// Speculation with drafts that policies name.
+    pairs: Mutex<BTreeMap<ModelName, Arc<Speculator>>>,
     neighbours: OnceLock<Neighbours>,
     is_started: AtomicBool,
 }
@@ -107,6 +111,7 @@ impl Local {
             engine: OnceLock::new(),
             speculator: OnceLock::new(),
             no_speculation: OnceLock::new(),
+            pairs: Mutex::default(),
             neighbours: OnceLock::new(),
             is_started: AtomicBool::new(false),
             settings,
@@ -145,7 +150,7 @@ impl Backend for Local {
         let engine = self.inner.engine(&call).await?;
         let help = self.inner.help(&call);
         let own = async || self.inner.turn(&call).await;
-        let seats = seats(help.as_ref(), own, call.context.deadline).await?;
+        let seats = Help::seats(help.as_ref(), own, call.context.deadline).await?;
         let head = self.inner.head(&call);
         let is_streaming = call.is_streaming;
         let answer = Box::pin(Answer::begin(engine, call, self.inner.shared.clone(), (seats, help), head)).await?;

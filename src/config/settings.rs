@@ -10,7 +10,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::document::SpeculateWhen;
+use super::document::{SpeculateDocument, SpeculateWhen};
 use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, TenantId, Timeouts, Tokens};
 
 /// Everything the program is told.
@@ -206,6 +206,13 @@ pub struct SpeculateSettings {
     pub adapts: bool,
     /// When to speculate at all.
     pub when: SpeculateWhen,
+}
+
+impl Default for SpeculateSettings {
+    fn default() -> Self {
+        let SpeculateDocument { gamma, adapt, when, .. } = SpeculateDocument::default();
+        Self { draft: Draft::Lookup, gamma, adapts: adapt, when }
+    }
 }
 
 /// What proposes tokens.

@@ -32,6 +32,8 @@ pub struct CallContext {
     pub priority: Priority,
     /// A text that the answer may resemble, for backends that can verify a draft faster than they write; others ignore it.
     pub draft: Option<Arc<str>>,
+    /// A local model that may draft the answer, for local models, which check its tokens; others ignore it.
+    pub drafter: Option<ModelName>,
 }
 
 /// One attempt at a chat leg.

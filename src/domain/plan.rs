@@ -22,6 +22,15 @@ pub enum Plan {
         /// Asked in this order when the one before failed.
         fallbacks: Vec<Leg>,
     },
+    /// As [`Plan::Single`], and a local model drafts the answers of local models, which check its tokens.
+    Speculative {
+        /// The first choice.
+        leg: Leg,
+        /// The model that drafts; it is no leg, because it answers nothing.
+        draft: ModelName,
+        /// Asked in this order when the one before failed.
+        fallbacks: Vec<Leg>,
+    },
 }
 
 /// The name of a kind of plan, a closed set for headers and metrics.
@@ -30,6 +39,8 @@ pub enum Plan {
 pub enum PlanKind {
     /// [`Plan::Single`].
     Single,
+    /// [`Plan::Speculative`].
+    Speculative,
 }
 
 impl PlanKind {
@@ -37,6 +48,7 @@ impl PlanKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
+            Self::Speculative => "speculative",
         }
     }
 }
@@ -46,13 +58,16 @@ impl Plan {
     pub const fn kind(&self) -> PlanKind {
         match self {
             Self::Single { .. } => PlanKind::Single,
+            Self::Speculative { .. } => PlanKind::Speculative,
         }
     }
 
     /// Returns every leg in the order in which it may run.
     pub fn legs(&self) -> impl Iterator<Item = &Leg> {
         match self {
-            Self::Single { leg, fallbacks } => std::iter::once(leg).chain(fallbacks),
+            Self::Single { leg, fallbacks } | Self::Speculative { leg, fallbacks, .. } => {
+                std::iter::once(leg).chain(fallbacks)
+            }
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct Job {
     pub priority: Priority,
     /// A text that the answer may resemble, for backends that can verify a draft.
     pub draft: Option<Arc<str>>,
+    /// A local model that may draft the answer of a local model.
+    pub drafter: Option<ModelName>,
 }
 
 impl Operation {
@@ -118,6 +120,7 @@ impl Job {
             deadline: self.deadline,
             priority: self.priority,
             draft: self.draft.clone(),
+            drafter: self.drafter.clone(),
         };
         let span = tracing::info_span!("attempt", model.name = %model.facts.name);
         self.operation.call(&*model.backend, context).instrument(span).await

@@ -95,6 +95,7 @@ impl Scene {
             timeouts: None,
             priority: Priority::default(),
             draft: None,
+            drafter: None,
         }
     }
 
@@ -496,4 +497,17 @@ async fn an_unknown_model_is_named() {
 
     assert_eq!(error.code(), Code::ModelNotFound);
     assert_eq!(error.message(), "The model ghost does not exist.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_speculative_plan_tells_every_leg_who_may_draft() {
+    let scene = Scene::of(vec![vec![refuse(Code::UpstreamFailed); 3], vec![]]);
+    let Plan::Single { leg, fallbacks } = scene.plan() else { panic!("the plan is single") };
+    let draft = scene.models.get("b").unwrap().facts.name.clone();
+
+    let opened = scene.executor.run(Plan::Speculative { leg, draft, fallbacks }, scene.job()).await.unwrap();
+
+    assert_eq!((opened.model.as_str(), opened.leg), ("b", 1));
+    assert_eq!(scene.called().last().map(String::as_str), Some("b with b"));
+    assert!(scene.called().iter().rev().skip(1).all(|called| called == "a with b"));
 }

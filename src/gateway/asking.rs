@@ -60,6 +60,7 @@ impl Gateway {
             timeouts: target.timeouts(),
             priority: Priority::Foreground,
             draft: None,
+            drafter: None,
         }
     }
 }

@@ -99,6 +99,7 @@ impl Gateway {
             timeouts: None,
             priority: Priority::Foreground,
             draft: None,
+            drafter: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod difficulty;
 mod nearest;
 mod preference;
 pub mod rules;
+mod speculative;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{bandit::*, capability::*, rules::*};
 pub use self::{
     cluster::ClusterDocument, difficulty::DifficultyDocument, nearest::NearestDocument, preference::PreferenceDocument,
+    speculative::SpeculativeDocument,
 };
 use crate::{
     config::{Period, document::TimeoutsDocument},
@@ -109,6 +111,8 @@ impl Default for CandidatesDocument {
 pub enum StrategyDocument {
     /// Always the same model.
     Fixed(FixedDocument),
+    /// A local model whose answers another one drafts.
+    Speculative(SpeculativeDocument),
     /// A draw by fixed shares.
     Weighted(WeightedDocument),
     /// The cheapest model that can answer, or the first; without scores.

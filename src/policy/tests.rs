@@ -129,7 +129,7 @@ cache: { ttl: 1 hour }
 #[test]
 fn an_unknown_strategy_and_a_missing_one_are_told() {
     insta::assert_snapshot!(faults("strategy: { qualty_cost: {} }\n"), @r#"
-    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, weighted, capability, quality_cost, difficulty, preference, cluster, nearest, bandit
+    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, speculative, weighted, capability, quality_cost, difficulty, preference, cluster, nearest, bandit
       1 | strategy: { qualty_cost: {} }
         | ^^^^^^^^
       help: did you mean "quality_cost"?
@@ -567,4 +567,19 @@ fn a_preference_needs_two_models_and_one_goal() {
     "#
     );
     assert!(compiled(&format!("strategy: {{ preference: {{ {pair}, share: 0.4 }} }}\n")).is_ok());
+}
+
+#[test]
+fn only_local_models_speculate_and_none_for_itself() {
+    let strategy =
+        |model: &str, draft: &str| format!("strategy: {{ speculative: {{ model: {model}, draft: {draft} }} }}\n");
+    let remote = faults(&strategy("simulated/small", "simulated/small"));
+
+    let text = "models: [{ name: large, local: { path: a } }, { name: small, local: { path: b } }]\n";
+    let source = Source { name: "c.yaml".to_owned(), text: text.to_owned() };
+    let catalogue = Catalogue::of(&Config::compile(&source, None, &environment(&[])).unwrap());
+    let local = Source { name: "p.yaml".to_owned(), text: strategy("large", "small") };
+
+    assert!(remote.contains("is not local") && remote.contains("cannot draft for itself"), "{remote}");
+    assert!(compile(&local, (name("p"), 1), &catalogue).is_ok());
 }

@@ -11,7 +11,7 @@ use super::{
     queue::Queue,
     reply::{Choice, Head},
     sampler::{Report, Sampler},
-    speculating::{Help, Seats, seats},
+    speculating::{Help, Seats},
     status::Health,
     text::Text,
 };
@@ -196,7 +196,7 @@ impl Answer {
         }
         let limit = limit.min(self.call.context.deadline);
         let own = async || self.shared.queue.enter_again(limit).await.map_err(|_| self.silent());
-        seats(self.help.as_ref(), own, limit).await
+        Help::seats(self.help.as_ref(), own, limit).await
     }
 
     async fn first_step(&mut self, limit: Instant) -> Result<Option<Step>, BackendError> {

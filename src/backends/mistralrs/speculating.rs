@@ -1,6 +1,6 @@
 //! How a local model comes to speculate: its draft, and the turns of both.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use tokio::{
     sync::{Mutex, mpsc},
@@ -75,6 +75,14 @@ impl Inner {
     /// Returns what the measurement at load is made with.
     async fn trial(&self, settings: &SpeculateSettings, engine: &Engine) -> Result<Aid, String> {
         let Draft::Model(name) = &settings.draft else { return Ok(Aid::Lookup(None)) };
+        let side = self.draft(name, engine).await?;
+        let turn = side.queue.enter(Instant::now() + DRAFT_LIMIT).await;
+        let turn = turn.map_err(|_| format!("its draft {name} is too busy"))?;
+        Ok(side.aid(turn, 0.0, (0, 0)).await)
+    }
+
+    /// Returns a draft model, loaded and of the same vocabulary.
+    async fn draft(&self, name: &ModelName, engine: &Engine) -> Result<DraftSide, String> {
         let neighbours = self.neighbours.wait();
         let local = neighbours.await_model(name).await.ok_or_else(|| format!("its draft {name} is not there"))?;
         local.inner.start_loading();
@@ -83,24 +91,71 @@ impl Inner {
         let draft = local.inner.engine.get().ok_or_else(|| format!("its draft {name} is not loaded"))?;
         let agreed = engine.vocabulary().agrees_with(draft.vocabulary());
         agreed.map_err(|why| format!("its draft {name} has another vocabulary: {why}"))?;
-        let turn = side.queue.enter(Instant::now() + DRAFT_LIMIT).await;
-        let turn = turn.map_err(|_| format!("its draft {name} is too busy"))?;
-        Ok(side.aid(turn, 0.0, (0, 0)).await)
+        Ok(side)
     }
 
     /// Returns what helps a call; `None` decodes plainly.
-    pub(super) fn help(&self, _call: &ModelCall) -> Option<Help> {
-        let speculator = self.speculator.get().filter(|speculator| speculator.is_on())?;
-        let draft = match &self.settings.speculate.as_ref()?.draft {
+    pub(super) fn help(self: &Arc<Self>, call: &ModelCall) -> Option<Help> {
+        let configured = self.settings.speculate.as_ref().map(|settings| &settings.draft);
+        let named = call.context.drafter.clone().map(Draft::Model);
+        let draft = named.as_ref().or(configured)?;
+        let speculator = match draft {
+            Draft::Model(name) if configured != Some(draft) => self.pair(name)?,
+            Draft::Model(_) | Draft::Lookup => Arc::clone(self.speculator.get()?),
+        };
+        let side = match draft {
             Draft::Lookup => None,
             Draft::Model(name) => Some(DraftSide::of(&*self.neighbours.get()?.find(name)?)?),
         };
-        Some(Help { own: self.name.clone(), speculator: Arc::clone(speculator), draft })
+        speculator.is_on().then(|| Help { own: self.name.clone(), speculator, draft: side })
     }
 
-    /// Returns what speculation is and does; `None` where none is configured.
+    /// Returns the speculation with a draft that a policy names; one that is new is measured first, beside everything else.
+    fn pair(self: &Arc<Self>, name: &ModelName) -> Option<Arc<Speculator>> {
+        let mut pairs = self.pairs.lock();
+        if let Some(pair) = pairs.get(name) {
+            return Some(Arc::clone(pair));
+        }
+        let engine = Arc::clone(self.engine.get()?);
+        let draft = Draft::Model(name.clone());
+        let settings = self.settings.speculate.clone().unwrap_or_default();
+        let pair = Arc::new(Speculator::start(engine.passes().ok()?, SpeculateSettings { draft, ..settings }).ok()?);
+        let (inner, measured) = (Arc::clone(self), Arc::clone(&pair));
+        let (named, name) = (name.clone(), name.clone());
+        let measure = move || inner.measure(&name, &measured, &engine);
+        thread::Builder::new().name("speculation-measure".to_owned()).spawn(measure).ok()?;
+        pairs.insert(named, Arc::clone(&pair));
+        Some(pair)
+    }
+
+    /// Decides on a pair, on a thread of its own.
+    fn measure(&self, name: &ModelName, pair: &Speculator, engine: &Engine) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let measured = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+            runtime.block_on(async {
+                let side = self.draft(name, engine).await?;
+                let deadline = Instant::now() + DRAFT_LIMIT;
+                let own = async || self.shared.queue.enter(deadline).await.map_err(|_| "it is too busy".to_owned());
+                let seats = seats((&self.name, Some(&side)), own, deadline).await?;
+                let turn = seats.draft.ok_or_else(|| format!("its draft {name} is too busy"))?;
+                pair.decide(side.aid(turn, 0.0, (0, 0)).await).await;
+                Ok(())
+            })
+        });
+        match measured {
+            Ok(()) => tracing::info!(model = %self.name, draft = %name, "{}", pair.status().words()),
+            Err(reason) => {
+                tracing::warn!(model = %self.name, draft = %name, reason, "the pair does not speculate");
+                pair.refuse(reason);
+            }
+        }
+    }
+
+    /// Returns what speculation is and does: the configured one, or the first that a policy asked for. `None` where there is none.
     pub(super) fn speculation(&self) -> Option<Speculation> {
-        let settings = self.settings.speculate.as_ref()?;
+        let Some(settings) = &self.settings.speculate else {
+            return self.pairs.lock().values().next().map(|pair| pair.status());
+        };
         Some(match (self.speculator.get(), self.no_speculation.get()) {
             (Some(speculator), _) => speculator.status(),
             (None, Some(reason)) => off(settings, reason),
@@ -129,18 +184,20 @@ impl DraftSide {
 ///
 /// # Cancel safety
 /// Dropping the future leaves both queues.
-pub(super) async fn seats<E>(
-    help: Option<&Help>,
+async fn seats<E>(
+    (name, draft): (&ModelName, Option<&DraftSide>),
     own: impl AsyncFnOnce() -> Result<Turn, E>,
     deadline: Instant,
 ) -> Result<Seats, E> {
-    let Some(help) = help else { return Ok(Seats { own: own().await?, draft: None }) };
-    if help.is_draft_first() {
-        let draft = help.draft_turn(deadline).await;
+    let Some(draft) = draft else { return Ok(Seats { own: own().await?, draft: None }) };
+    // A draft that is too busy is done without.
+    let drafts = async || draft.queue.enter(deadline).await.ok();
+    if draft.name < *name {
+        let draft = drafts().await;
         return Ok(Seats { own: own().await?, draft });
     }
     let own = own().await?;
-    Ok(Seats { own, draft: help.draft_turn(deadline).await })
+    Ok(Seats { own, draft: drafts().await })
 }
 
 impl Seats {
@@ -151,13 +208,22 @@ impl Seats {
 }
 
 impl Help {
-    fn is_draft_first(&self) -> bool {
-        self.draft.as_ref().is_some_and(|draft| draft.name < self.own)
-    }
-
-    /// Waits for the draft's turn; `None` without a draft, or when it is too busy: the model then decodes alone.
-    async fn draft_turn(&self, deadline: Instant) -> Option<Turn> {
-        self.draft.as_ref()?.queue.enter(deadline).await.ok()
+    /// Takes the turns of one choice; `own` takes the model's.
+    ///
+    /// # Errors
+    /// The model's own turn did not come.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves both queues.
+    pub(super) async fn seats<E>(
+        help: Option<&Self>,
+        own: impl AsyncFnOnce() -> Result<Turn, E>,
+        deadline: Instant,
+    ) -> Result<Seats, E> {
+        match help {
+            None => Ok(Seats { own: own().await?, draft: None }),
+            Some(help) => seats((&help.own, help.draft.as_ref()), own, deadline).await,
+        }
     }
 
     /// Starts a choice.

@@ -139,6 +139,7 @@ impl Remote {
             deadline: Instant::now(),
             priority: Priority::default(),
             draft: None,
+            drafter: None,
         };
         let backend = OpenAi::build(&settings, &Http::per_worker())?;
         Ok(Self { backend, context, prices: ground.facts().prices, requests })

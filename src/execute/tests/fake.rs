@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     backends::Backend,
-    domain::{Availability, BackendError, EmbedCall, Event, ModelCall, Reply, Tokens, Usage, WholeReply},
+    domain::{Availability, BackendError, EmbedCall, Event, ModelCall, ModelName, Reply, Tokens, Usage, WholeReply},
     error::Code,
 };
 
@@ -83,9 +83,11 @@ impl Fake {
         Arc::new(Self { name: name.to_owned(), script: Mutex::new(script.into()), ledger: Arc::clone(ledger) })
     }
 
-    fn entry(&self) -> Entry {
+    /// Begins a line; a model that may draft stands behind the name.
+    fn entry(&self, drafter: Option<&ModelName>) -> Entry {
         let mut ledger = self.ledger.lock();
-        ledger.push((self.name.clone(), Served::Running));
+        let name = drafter.map_or_else(|| self.name.clone(), |drafter| format!("{} with {drafter}", self.name));
+        ledger.push((name, Served::Running));
         Entry { ledger: Arc::clone(&self.ledger), index: ledger.len() - 1 }
     }
 }
@@ -113,8 +115,8 @@ impl Drop for Entry {
 
 #[async_trait]
 impl Backend for Fake {
-    async fn chat(&self, _: ModelCall) -> Result<Reply, BackendError> {
-        let entry = self.entry();
+    async fn chat(&self, call: ModelCall) -> Result<Reply, BackendError> {
+        let entry = self.entry(call.context.drafter.as_ref());
         let behaviour = self.script.lock().pop_front().unwrap_or(Behaviour::Answer);
         match behaviour {
             Behaviour::Refuse(code, retry_after) => {
@@ -137,7 +139,7 @@ impl Backend for Fake {
     }
 
     async fn embed(&self, _: EmbedCall) -> Result<WholeReply, BackendError> {
-        let entry = self.entry();
+        let entry = self.entry(None);
         match self.script.lock().pop_front() {
             Some(Behaviour::Refuse(code, _)) => {
                 entry.end(Served::Failed(code));

@@ -6,13 +6,17 @@ use super::{Compiler, bandit::bandit};
 use crate::{
     config::path::Path,
     domain::{ModelName, NanoUsd, Probability},
-    policy::document::{
-        FixedDocument, IntervalDocument, PreferDocument, QualityCostDocument, StrategyDocument, WeightDocument,
-        WeightedDocument,
+    policy::{
+        catalogue::Meaning,
+        document::{
+            FixedDocument, IntervalDocument, PreferDocument, QualityCostDocument, SpeculativeDocument,
+            StrategyDocument, WeightDocument, WeightedDocument,
+        },
     },
     routing::{
         Capability, CapabilityParameters, Confidence, Constraints, CostGoal, Fixed, FixedParameters, Goals, Interval,
-        ParameterError, Preference, QualityCost, QualityCostParameters, Strategy, Weight, Weighted, WeightedParameters,
+        ParameterError, Preference, QualityCost, QualityCostParameters, Speculative, Strategy, Weight, Weighted,
+        WeightedParameters,
     },
 };
 
@@ -43,6 +47,7 @@ impl Compiler<'_, '_> {
     ) -> Option<Arc<dyn Strategy>> {
         let built = match document {
             StrategyDocument::Fixed(fixed) => self.fixed(fixed, scope, &at.key("fixed"))?,
+            StrategyDocument::Speculative(pair) => self.speculative(pair, scope, &at.key("speculative"))?,
             StrategyDocument::Weighted(weighted) => self.weighted(weighted, scope, &at.key("weighted")),
             StrategyDocument::Capability(capability) => Ok(shared(Capability::new(CapabilityParameters {
                 constraints: scope.constraints.clone(),
@@ -66,6 +71,23 @@ impl Compiler<'_, '_> {
         let model = self.chosen(&document.model, &scope.candidates, &at.key("model"))?;
         let (constraints, max_fallbacks) = (scope.constraints.clone(), scope.max_fallbacks);
         Some(Ok(Arc::new(Fixed::new(FixedParameters { model, constraints, max_fallbacks }))))
+    }
+
+    fn speculative(&mut self, document: &SpeculativeDocument, scope: &Scope, at: &Path) -> Option<Built> {
+        let model = self.chosen(&document.model, &scope.candidates, &at.key("model"));
+        let draft = self.model(&document.draft, &at.key("draft"));
+        for (name, key) in [(&document.model, "model"), (&document.draft, "draft")] {
+            if matches!(self.catalogue.find(name), Meaning::Awake(facts) if !facts.is_local) {
+                self.report.add(&at.key(key), format!("the model \"{name}\" is not local"));
+            }
+        }
+        let (model, (draft, _)) = (model?, draft?);
+        if model == draft {
+            self.report.add(&at.key("draft"), "a model cannot draft for itself");
+        }
+        let (constraints, max_fallbacks) = (scope.constraints.clone(), scope.max_fallbacks);
+        let parameters = FixedParameters { model, constraints, max_fallbacks };
+        Some(Ok(shared(Speculative::new(parameters, draft))))
     }
 
     fn weighted(&mut self, document: &WeightedDocument, scope: &Scope, at: &Path) -> Built {

@@ -90,6 +90,11 @@ impl Speculator {
         }
     }
 
+    /// Says why there is no speculation.
+    pub(in super::super) fn refuse(&self, reason: String) {
+        drop(self.verdict.set(Verdict { is_on: false, reason, speeds: None }));
+    }
+
     /// Returns whether answers are decoded with proposals.
     pub(in super::super) fn is_on(&self) -> bool {
         self.verdict.get().is_some_and(|verdict| verdict.is_on)

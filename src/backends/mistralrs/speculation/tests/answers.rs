@@ -281,6 +281,36 @@ async fn a_draft_that_does_not_fit_is_left_out_and_said_so() {
 }
 
 #[tokio::test]
+async fn a_pair_that_a_policy_names_is_measured_once_and_then_used() {
+    let neighbours = Neighbours::default();
+    // What is configured says when, the policy says with whom.
+    let target = start("target", folder(TINY_DIR.path()), always(), &neighbours);
+    let draft = start("partner", folder(TINY_DIR.path()), never(), &neighbours);
+    target.settled().await;
+    draft.settled().await;
+    let alone = answer(&target, json!({ "temperature": 0, "max_tokens": 8 })).await;
+    let ask = async || {
+        let mut call = call(json!({ "temperature": 0, "max_tokens": 8 }), false, None);
+        call.context.drafter = Some(model_name("partner"));
+        let Reply::Whole(whole) = target.chat(call).await.unwrap() else { panic!("not whole") };
+        serde_json::from_slice::<Value>(&whole.body).unwrap()
+    };
+
+    let mut passes = 0;
+    // The first answers may come before the pair is decided on, which happens beside them.
+    for _ in 0..200 {
+        assert_eq!(content(&ask().await), content(&alone));
+        passes = target.inner.pairs.lock()["partner"].status().passes;
+        if passes > 0 {
+            break;
+        }
+    }
+
+    assert!(passes > 0);
+    assert_eq!(target.inner.pairs.lock().len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_measured_at_load_decides_and_is_told() {
     let local = tiny(speculate(Draft::Lookup, SpeculateWhen::Pays)).await;
 
