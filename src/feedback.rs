@@ -99,6 +99,12 @@ impl Experience {
         self.policies.lock().entry(policy).or_default().learn(lesson);
     }
 
+    /// Takes in the grade of an answer to an ask, in `[0, 1]`, for a policy that has no records.
+    pub fn teach(&self, policy: &PolicyName, ask: &Ask, model: &ModelName, score: f64) {
+        let Some(lesson) = Lesson::about(ask, model, score) else { return };
+        self.policies.lock().entry(policy.clone()).or_default().learn(lesson);
+    }
+
     /// Lets a policy start from training prompts of an artifact, unless it has already; `start` is asked for them once.
     pub fn begin(&self, policy: &PolicyName, artifact: &Arc<str>, start: impl FnOnce() -> Start) {
         let mut policies = self.policies.lock();

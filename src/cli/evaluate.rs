@@ -4,15 +4,20 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
 use pointsman::{
+    config::Source,
+    domain::PolicyName,
     learning::{
         data::Set,
         evaluate::{
             Evaluated, Settings, evaluate,
-            forecast::Subject,
+            families::NamedPolicy,
+            forecast::{Subject, facts},
+            outcomes::described,
             parts::Fit,
             plots::plots,
             predictions::Prediction,
@@ -23,6 +28,7 @@ use pointsman::{
         },
         read_sets,
     },
+    policy::{Catalogue, compile},
     scoring::{Artifact, folder::Folder, load::Runtime, session_onnx::load_library},
 };
 
@@ -61,6 +67,9 @@ pub(crate) struct EvaluateArgs {
     /// `train` (the set's own training records), `none`, or a folder of sets
     #[arg(long, default_value = "train", value_name = "train|none|FOLDER")]
     fit: String,
+    /// A policy to measure as it is, beside the strategies; its models are those of the set, by public name
+    #[arg(long, value_name = "FILE")]
+    policy: Vec<PathBuf>,
     /// Prices in place of the sets': comma-separated values with `model`, `in_usd_per_m` and `out_usd_per_m`
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
@@ -99,7 +108,8 @@ pub(crate) fn run(args: &EvaluateArgs) -> CliResult {
     };
     let mut session = runtime.sessions(&artifact.onnx, 1)?.pop().ok_or("no session")?;
     artifact.self_test(|ids| session.run(ids))?;
-    let found = measure_sets(&sets, &mut Subject { artifact: &artifact, session: &mut *session }, &settings)?;
+    let mut subject = Subject { artifact: &artifact, session: &mut *session };
+    let found = measure_sets(&sets, &mut subject, &settings, &args.policy)?;
     if args.speed {
         let (engine, speed) = (runtime.engine().name(), measure(&artifact, &mut *session)?);
         eprintln!("{engine}, {} tokens: p50 {:.0} us, p99 {:.0} us", speed.tokens, speed.p50_us, speed.p99_us);
@@ -141,13 +151,27 @@ fn settings(args: &EvaluateArgs) -> Result<Settings, Failure> {
         folder => Fit::From(read_sets(Path::new(folder))?),
     };
     let prices = args.prices.as_deref().map(PriceTable::read).transpose()?;
-    Ok(Settings { only: expand(&args.models), fit, prices, rounds: args.rounds as usize, paraphrases: args.paraphrase })
+    Ok(Settings {
+        only: expand(&args.models),
+        fit,
+        prices,
+        rounds: args.rounds as usize,
+        paraphrases: args.paraphrase,
+        policies: Vec::new(),
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "the command line speaks to people")]
-fn measure_sets(sets: &[Set], subject: &mut Subject<'_>, settings: &Settings) -> Result<Vec<Evaluated>, Failure> {
+fn measure_sets(
+    sets: &[Set],
+    subject: &mut Subject<'_>,
+    settings: &Settings,
+    policies: &[PathBuf],
+) -> Result<Vec<Evaluated>, Failure> {
     let mut found = Vec::new();
     for set in sets {
+        let policies: Result<_, Failure> = policies.iter().map(|file| policy(file, set)).collect();
+        let settings = &Settings { policies: policies?, ..settings.clone() };
         let bars = Bars::default();
         match evaluate(set, subject, settings, &bars)? {
             Some(evaluated) => found.push(evaluated),
@@ -159,6 +183,18 @@ fn measure_sets(sets: &[Set], subject: &mut Subject<'_>, settings: &Settings) ->
         return Err("there is nothing to measure; check --data and --models".into());
     }
     Ok(found)
+}
+
+/// Compiles a policy against the models of a set.
+fn policy(file: &Path, set: &Set) -> Result<NamedPolicy, Failure> {
+    let models = set.meta.models.iter().enumerate().map(|(column, model)| facts(&described(model, column, None)));
+    let models: Result<Vec<_>, _> = models.map(|facts| facts.map(Arc::new)).collect();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let source = Source { name: file.display().to_string(), text };
+    let compiled = compile(&source, (PolicyName::parse(&name)?, 1), &Catalogue::of_models(models?));
+    let policy = compiled.map_err(|faults| format!("{faults}\n(the models are those of the set {})", set.meta.name))?;
+    Ok(NamedPolicy { name: name.into_owned(), candidates: policy.candidates, strategy: policy.strategy })
 }
 
 fn told(prices: Option<&PriceTable>) -> String {

@@ -42,6 +42,20 @@ impl Lesson {
         Some((policy, lesson))
     }
 
+    /// Returns what a grade of a model's answer to an ask teaches; `None` when the model was no candidate.
+    pub(super) fn about(ask: &Ask, model: &ModelName, score: f64) -> Option<Self> {
+        let candidate = ask.candidates.iter().find(|candidate| candidate.model.name == *model)?;
+        Some(Self {
+            decision: DecisionId::fresh(),
+            key: ask.signals.key.clone().or_else(|| KeyId::parse(ANY).ok())?,
+            artifact: artifact(ask),
+            topics: topics(ask),
+            model: model.clone(),
+            predicted: candidate.estimate.quality.value(),
+            score,
+        })
+    }
+
     /// Returns whether both are grades of one answer by one key: then the newer one counts.
     pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
         self.decision == other.decision && self.key == other.key

@@ -5,6 +5,7 @@
 //! outcomes     records         -> complete rows of scores and costs
 //! forecast     prompts         -> asks, as strategies get them in the gateway
 //! families     strategies at many settings; baselines predict by themselves
+//! replay       the same, one prompt after the other, for strategies that learn from earlier ones
 //! choices      settings        -> who was chosen, and what came of it
 //! metrics      choices         -> figures; preference: two models; calibration: predicted quality
 //! contenders   all of them, on the same resamples
@@ -43,6 +44,7 @@ pub mod predictions;
 pub mod preference;
 pub mod presets;
 pub mod prices;
+pub mod replay;
 pub mod report;
 pub mod speed;
 pub mod stability;
@@ -59,14 +61,15 @@ use self::{
     coverage::coverage,
     curve::Curve,
     expected_cost::{ExpectedCost, Paid},
-    families::{Family, families},
+    families::{Family, NamedPolicy, families},
     fit::fit_profile,
     forecast::{Forecast, Scene, Subject},
     metrics::{Figure, Yardstick, arena},
-    outcomes::{Outcomes, input_tokens},
+    outcomes::{Outcomes, Row, input_tokens},
     parts::{Fit, Fold, Parts},
     predictions::{Prediction, predictions},
     prices::PriceTable,
+    replay::Replay,
     report::{ProfileSource, SetReport, Single},
     stability::{Stability, stability},
 };
@@ -74,10 +77,16 @@ use super::{
     LearningError, Progress,
     data::{Record, Set},
 };
-use crate::{domain::Scores, scoring::profiles::Profiles};
+use crate::{
+    domain::{Ask, Scores},
+    scoring::profiles::Profiles,
+};
 
 /// Of the bootstrap and of baselines by chance; a table is the same each time it is made.
 const SEED: u64 = 7;
+
+/// Training prompts that strategies with a memory start from: as many as it holds.
+const MOST_LESSON_ASKS: usize = 512;
 
 /// How to measure.
 #[derive(Clone, Debug)]
@@ -92,11 +101,13 @@ pub struct Settings {
     pub rounds: usize,
     /// Whether to say every prompt in other words too, and look whether choices stay.
     pub paraphrases: bool,
+    /// Policies to measure as they are, beside the strategies.
+    pub policies: Vec<NamedPolicy>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { only: Vec::new(), fit: Fit::Own, prices: None, rounds: 1_000, paraphrases: false }
+        Self { only: Vec::new(), fit: Fit::Own, prices: None, rounds: 1_000, paraphrases: false, policies: Vec::new() }
     }
 }
 
@@ -193,9 +204,13 @@ impl Case<'_> {
         let scene = Scene { fitted: self.fitted(known), costs: self.expected_costs(), evidence };
         let sources = self.sources(known, scene.fitted.as_ref());
         let forecast = Forecast::of(outcomes, scores, &scene)?;
-        let families = families(&forecast.asks)?;
+        let mut families = families(&forecast.asks)?;
+        families.extend(settings.policies.iter().map(Family::from));
         progress.begin("choosing", 1);
-        let contenders = Contender::all(outcomes, &forecast, &families, &self.lessons());
+        let lessons = self.lesson_asks(known, &scene)?;
+        let conformal = known.conformal.as_deref();
+        let replay = Replay { asks: &forecast.asks, outcomes, lessons: &lessons, conformal };
+        let contenders = Contender::all(&forecast, &replay, &families, &self.lessons());
         progress.step();
         progress.begin("bootstrap", 2);
         let resamples = Resamples::draw(&outcomes.reported(), settings.rounds, SEED);
@@ -241,7 +256,7 @@ impl Case<'_> {
         resamples: &Resamples,
         progress: &dyn Progress,
     ) -> Result<Option<Stability>, LearningError> {
-        let shipped = families.iter().find_map(|family| Some((family.name, &**family.shipped.as_ref()?)));
+        let shipped = families.iter().find_map(|family| Some((family.name.as_str(), &**family.shipped.as_ref()?)));
         // No strategy of a shipped setting asks for it, and it takes longer than all else.
         let scene = Scene { evidence: None, ..scene.clone() };
         let of = |strategy| stability(strategy, (&self.outcomes, forecast), (subject, &scene), resamples, progress);
@@ -314,6 +329,20 @@ impl Case<'_> {
         lessons
     }
 
+    /// Returns what strategies would have been asked about training prompts; a part of them where there are many.
+    fn lesson_asks(&self, known: &Profiles, scene: &Scene<'_>) -> Result<Vec<Ask>, LearningError> {
+        let step = self.learned.len().div_ceil(MOST_LESSON_ASKS).max(1);
+        let taken: Vec<&Learned<'_>> = self.learned.iter().step_by(step).collect();
+        let scores = taken.iter().map(|learned| {
+            let (quality, prior) = known.qualities(&learned.scores.latent);
+            Scores { quality, prior, ..learned.scores.clone() }
+        });
+        let rows = taken.iter().map(|learned| Row::unanswered(learned.record)).collect();
+        let outcomes = Outcomes { models: self.outcomes.models.clone(), rows, has_costs: self.outcomes.has_costs };
+        let scene = Scene { evidence: None, ..scene.clone() };
+        Ok(Forecast::of(&outcomes, scores.collect(), &scene)?.asks)
+    }
+
     fn models(&self, sources: &[ProfileSource]) -> Vec<Single> {
         let singles = self.outcomes.singles(&self.outcomes.reported());
         let single = |((model, source), (cost, quality)): ((&outcomes::Model, &ProfileSource), (f64, f64))| Single {
@@ -351,8 +380,8 @@ fn curves(contenders: &[Contender], outcomes: &Outcomes) -> Vec<(String, Vec<(f6
     if outcomes.has_costs { contenders.iter().filter_map(curve).collect() } else { Vec::new() }
 }
 
-fn shipped(families: &[Family], forecast: &Forecast) -> Vec<(&'static str, Picks)> {
-    let of = |family: &Family| Some((family.name, picks(&**family.shipped.as_ref()?, &forecast.asks)));
+fn shipped<'a>(families: &'a [Family], forecast: &Forecast) -> Vec<(&'a str, Picks)> {
+    let of = |family: &'a Family| Some((family.name.as_str(), picks(&**family.shipped.as_ref()?, &forecast.asks)));
     families.iter().filter_map(of).collect()
 }
 

@@ -39,6 +39,11 @@ impl Catalogue {
         }
     }
 
+    /// Returns the catalogue of models without a configuration.
+    pub fn of_models(awake: Vec<Arc<ModelFacts>>) -> Self {
+        Self { awake, ..Self::default() }
+    }
+
     /// Returns the policies that the configuration refers to.
     pub(super) fn needed(&self) -> &[PolicyName] {
         &self.needed

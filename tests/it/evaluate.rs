@@ -122,3 +122,31 @@ fn models_that_no_set_has_leave_nothing_to_measure() {
 
     assert!(text(&output.stderr).contains("there is nothing to measure; check --data and --models"), "{output:?}");
 }
+
+#[test]
+fn a_policy_is_measured_as_it_is_and_its_faults_are_told_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(folder.path(), ["train", "test"]);
+    let rules = "
+rules:
+  - { name: sums, when: { keywords: [sum] }, candidates: [abacus-1] }
+strategy: { fixed: { model: globe-2 } }
+";
+    fs::write(folder.path().join("by-word.yaml"), format!("schema_version: 1{rules}")).unwrap();
+    fs::write(folder.path().join("unknown.yaml"), "strategy: { fixed: { model: globe-3 } }").unwrap();
+    let evaluate = |policy: &str| {
+        let arguments = ["evaluate", "--data", "own", "--rounds", "5", "--format", "json", "--policy", policy];
+        pointsman(folder.path(), &arguments)
+    };
+
+    let output = evaluate("by-word.yaml");
+    let refused = evaluate("unknown.yaml");
+
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    // The rule tells sums from cities, so the policy is right everywhere; the best single model is right on half.
+    assert_eq!(line(&report, "policy by-word")["gain"]["value"].as_f64().unwrap().round(), 100.0);
+    assert!(line(&report, "bandit, LinUCB")["gain"]["value"].is_f64() && line(&report, "capability").is_object());
+    let message = text(&refused.stderr);
+    assert!(!refused.status.success() && message.contains("unknown.yaml:1:"), "{message}");
+    assert!(message.contains("globe-2"), "it names what there is: {message}");
+}

@@ -1,8 +1,15 @@
 //! What a router chose for every prompt, at each of its settings, and what came of it.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
-use super::{families::Family, outcomes::Outcomes, parts::Fold};
+use super::{
+    families::Family,
+    outcomes::Outcomes,
+    parts::Fold,
+    replay::{Replay, has_memory},
+};
 use crate::{domain::Ask, routing::Strategy};
 
 /// Models by number, one per prompt.
@@ -73,9 +80,14 @@ pub fn picks(strategy: &dyn Strategy, asks: &[Ask]) -> Picks {
     asks.par_iter().map(|ask| pick(ask).unwrap_or(0)).collect()
 }
 
-/// Returns the picks of all settings of a family.
-pub fn family_picks(family: &Family, asks: &[Ask]) -> Vec<Picks> {
-    family.points.iter().map(|strategy| picks(&**strategy, asks)).collect()
+/// Returns the picks of all settings of a family, with the prompts served in an order by `seed` where that matters.
+pub fn family_picks(family: &Family, replay: &Replay<'_>, seed: u64) -> Vec<Picks> {
+    let among = family.among.as_deref();
+    let setting = |strategy: &Arc<dyn Strategy>| match among.is_some() || has_memory(&**strategy) {
+        true => replay.picks(&**strategy, among, seed),
+        false => picks(&**strategy, replay.asks),
+    };
+    family.points.par_iter().map(setting).collect()
 }
 
 /// Chooses settings where they may be chosen: of prompts that tune and are not reported, or on the other half.

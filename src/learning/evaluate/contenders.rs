@@ -13,6 +13,7 @@ use super::{
     metrics::{COUNT, Figure, Metrics, Yardstick, measure},
     outcomes::Outcomes,
     preference::{Order, Preference},
+    replay::Replay,
     report::{Kind, Line, Part},
 };
 
@@ -45,8 +46,9 @@ const MOST_PARTS: usize = 6;
 
 impl Contender {
     /// Returns everyone: strategies, baselines, oracle.
-    pub fn all(outcomes: &Outcomes, forecast: &Forecast, families: &[Family], lessons: &[Lesson]) -> Vec<Self> {
-        let mut all: Vec<Self> = families.iter().map(|family| Self::strategy(family, outcomes, forecast)).collect();
+    pub fn all(forecast: &Forecast, replay: &Replay<'_>, families: &[Family], lessons: &[Lesson]) -> Vec<Self> {
+        let outcomes = replay.outcomes;
+        let mut all: Vec<Self> = families.iter().map(|family| Self::strategy(family, forecast, replay)).collect();
         let embeddings: &[Arc<[f32]>] = &forecast.embeddings;
         all.extend(baselines(outcomes, embeddings, lessons).iter().map(|baseline| Self::baseline(baseline, outcomes)));
         let oracle = Baseline { name: "oracle", runs: vec![oracle(outcomes)] };
@@ -54,15 +56,18 @@ impl Contender {
         all
     }
 
-    fn strategy(family: &Family, outcomes: &Outcomes, forecast: &Forecast) -> Self {
-        let settings = family_picks(family, &forecast.asks);
-        let preference = outcomes.weak_and_strong().map(|(weak, strong)| match settings.as_slice() {
-            // A strategy with a threshold: at how many settings a prompt goes to the strong model.
-            [_, _, ..] if !family.weighs_quality => strong_calls(&settings, strong),
-            _ => wins(&forecast.quality(), (weak, strong)),
-        });
-        let run = Run::of(settings, preference, outcomes);
-        Self { name: family.name.to_owned(), kind: Kind::Strategy, runs: vec![run] }
+    fn strategy(family: &Family, forecast: &Forecast, replay: &Replay<'_>) -> Self {
+        let outcomes = replay.outcomes;
+        let run = |order: u64| {
+            let settings = family_picks(family, replay, order);
+            let preference = outcomes.weak_and_strong().map(|(weak, strong)| match settings.as_slice() {
+                // A strategy with a threshold: at how many settings a prompt goes to the strong model.
+                [_, _, ..] if !family.weighs_quality => strong_calls(&settings, strong),
+                _ => wins(&forecast.quality(), (weak, strong)),
+            });
+            Run::of(settings, preference, outcomes)
+        };
+        Self { name: family.name.clone(), kind: Kind::Strategy, runs: (0..family.orders).map(run).collect() }
     }
 
     fn baseline(baseline: &Baseline, outcomes: &Outcomes) -> Self {

@@ -1,7 +1,11 @@
 //! The strategies of the gateway, each at many settings: the operating points of its curve.
 
+mod online;
+
+use std::{fmt, sync::Arc};
+
 use crate::{
-    domain::{Ask, ModelName},
+    domain::{Ask, BanditAlgorithm, ModelName},
     routing::{
         Cluster, ClusterParameters, Constraints, Difficulty, DifficultyParameters, Goals, Nearest, NearestParameters,
         ParameterError, QualityCost, QualityCostParameters, Strategy, StrongGoal, Weight, WinRate, WinRateParameters,
@@ -10,14 +14,51 @@ use crate::{
 
 /// A strategy at many settings.
 pub struct Family {
-    /// The strategy's name in policies.
-    pub name: &'static str,
+    /// The strategy's name in policies, or the policy's own.
+    pub name: String,
     /// Strategies that differ in one setting. The first one has no regard for cost.
-    pub points: Vec<Box<dyn Strategy>>,
+    pub points: Vec<Arc<dyn Strategy>>,
     /// Whether it weighs the predicted qualities of all candidates, rather than comparing one number with a threshold.
     pub weighs_quality: bool,
     /// The setting of the policy that the program ships as `default`, if it is of this strategy.
-    pub shipped: Option<Box<dyn Strategy>>,
+    pub shipped: Option<Arc<dyn Strategy>>,
+    /// In how many orders the prompts are served; more than one where a strategy learns from those before.
+    pub orders: u64,
+    /// The models that it may choose from; `None` for all.
+    pub among: Option<Vec<ModelName>>,
+}
+
+/// A policy whose choices are measured as they are.
+#[derive(Clone)]
+pub struct NamedPolicy {
+    /// Its name.
+    pub name: String,
+    /// Its candidates.
+    pub candidates: Vec<ModelName>,
+    /// Its rules and strategy.
+    pub strategy: Arc<dyn Strategy>,
+}
+
+impl fmt::Debug for NamedPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedPolicy")
+            .field("name", &self.name)
+            .field("candidates", &self.candidates)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<&NamedPolicy> for Family {
+    fn from(policy: &NamedPolicy) -> Self {
+        Self {
+            name: format!("policy {}", policy.name),
+            points: vec![Arc::clone(&policy.strategy)],
+            weighs_quality: false,
+            shipped: None,
+            orders: 1,
+            among: Some(policy.candidates.clone()),
+        }
+    }
 }
 
 /// Steps of a geometric grid of weights between all of quality and all of cost.
@@ -30,7 +71,7 @@ pub const SHIPPED_COST_WEIGHT: f64 = 0.04;
 const SHRINKAGE: f64 = 20.0;
 
 /// A strategy at one setting, or why the setting is refused.
-type Built = Result<Box<dyn Strategy>, ParameterError>;
+type Built = Result<Arc<dyn Strategy>, ParameterError>;
 
 /// Returns the weights per unit of cost at which quality and cost are weighed: 0, then a geometric grid that is wide enough for
 /// all of quality to be worth nothing, and all of cost. `mean` is the mean cost.
@@ -48,6 +89,11 @@ pub fn weights(mean: f64) -> Vec<f64> {
 /// A setting is refused.
 pub fn families(asks: &[Ask]) -> Result<Vec<Family>, ParameterError> {
     let mut all = vec![quality_cost(asks)?, difficulty()?, cluster()?, nearest(asks)?];
+    if mean_cents(asks) > 0.0 {
+        all.extend([online::budget(asks)?, online::capability()]);
+    }
+    all.push(online::bandit(asks, BanditAlgorithm::Linucb)?);
+    all.push(online::bandit(asks, BanditAlgorithm::Thompson)?);
     if let Some((weak, strong)) = weak_and_strong(asks) {
         all.push(preference(&weak, &strong)?);
     }
@@ -56,7 +102,7 @@ pub fn families(asks: &[Ask]) -> Result<Vec<Family>, ParameterError> {
 
 fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
     let strategy = |weight: f64| -> Built {
-        Ok(Box::new(QualityCost::new(QualityCostParameters {
+        Ok(Arc::new(QualityCost::new(QualityCostParameters {
             constraints: Constraints::default(),
             cost: Weight::fixed(weight).into(),
             latency_weight: Weight::fixed(0.0),
@@ -69,7 +115,14 @@ fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
     };
     let points: Result<Vec<_>, _> = weights(mean_cents(asks)).into_iter().map(strategy).collect();
     let shipped = Some(strategy(SHIPPED_COST_WEIGHT)?);
-    Ok(Family { name: "quality_cost", points: points?, weighs_quality: true, shipped })
+    Ok(Family {
+        name: "quality_cost".to_owned(),
+        points: points?,
+        weighs_quality: true,
+        shipped,
+        orders: 1,
+        among: None,
+    })
 }
 
 fn mean_cents(asks: &[Ask]) -> f64 {
@@ -80,7 +133,7 @@ fn mean_cents(asks: &[Ask]) -> f64 {
 /// From a threshold that nothing reaches down to one that everything does.
 fn difficulty() -> Result<Family, ParameterError> {
     let strategy = |step: usize| -> Built {
-        Ok(Box::new(Difficulty::new(DifficultyParameters {
+        Ok(Arc::new(Difficulty::new(DifficultyParameters {
             constraints: Constraints::default(),
             threshold: Weight::fixed(1.0 - step as f64 / (2 * STEPS) as f64),
             caution: 0.0,
@@ -89,13 +142,20 @@ fn difficulty() -> Result<Family, ParameterError> {
         })?))
     };
     let points: Result<Vec<_>, _> = (0..=2 * STEPS).map(strategy).collect();
-    Ok(Family { name: "difficulty", points: points?, weighs_quality: false, shipped: None })
+    Ok(Family {
+        name: "difficulty".to_owned(),
+        points: points?,
+        weighs_quality: false,
+        shipped: None,
+        orders: 1,
+        among: None,
+    })
 }
 
 /// First without an alpha: performance alone.
 fn cluster() -> Result<Family, ParameterError> {
     let strategy = |alpha: Option<f64>| -> Built {
-        Ok(Box::new(Cluster::new(ClusterParameters {
+        Ok(Arc::new(Cluster::new(ClusterParameters {
             constraints: Constraints::default(),
             clusters: 3,
             alpha: alpha.map(Weight::fixed),
@@ -106,12 +166,19 @@ fn cluster() -> Result<Family, ParameterError> {
     };
     let alphas = (0..=STEPS).map(|step| Some(1.0 - step as f64 / STEPS as f64));
     let points: Result<Vec<_>, _> = std::iter::once(None).chain(alphas).map(strategy).collect();
-    Ok(Family { name: "cluster", points: points?, weighs_quality: false, shipped: None })
+    Ok(Family {
+        name: "cluster".to_owned(),
+        points: points?,
+        weighs_quality: false,
+        shipped: None,
+        orders: 1,
+        among: None,
+    })
 }
 
 fn nearest(asks: &[Ask]) -> Result<Family, ParameterError> {
     let strategy = |weight: f64| -> Built {
-        Ok(Box::new(Nearest::new(NearestParameters {
+        Ok(Arc::new(Nearest::new(NearestParameters {
             constraints: Constraints::default(),
             cost_weight: Weight::fixed(weight),
             shrinkage: SHRINKAGE,
@@ -120,13 +187,20 @@ fn nearest(asks: &[Ask]) -> Result<Family, ParameterError> {
         })?))
     };
     let points: Result<Vec<_>, _> = weights(mean_cents(asks)).into_iter().map(strategy).collect();
-    Ok(Family { name: "nearest", points: points?, weighs_quality: false, shipped: None })
+    Ok(Family {
+        name: "nearest".to_owned(),
+        points: points?,
+        weighs_quality: false,
+        shipped: None,
+        orders: 1,
+        among: None,
+    })
 }
 
 /// From always strong to never. Win rates crowd around one half, and so do the thresholds.
 fn preference(weak: &ModelName, strong: &ModelName) -> Result<Family, ParameterError> {
     let strategy = |threshold: f64| -> Built {
-        Ok(Box::new(WinRate::new(WinRateParameters {
+        Ok(Arc::new(WinRate::new(WinRateParameters {
             constraints: Constraints::default(),
             strong: strong.clone(),
             weak: weak.clone(),
@@ -138,7 +212,14 @@ fn preference(weak: &ModelName, strong: &ModelName) -> Result<Family, ParameterE
     let middle = (0..=200).map(|step| 0.4 + 0.45 * f64::from(step) / 200.0);
     let thresholds = [0.0, 0.2, 0.3].into_iter().chain(middle).chain([0.9, 0.95, 1.0]);
     let points: Result<Vec<_>, _> = thresholds.map(strategy).collect();
-    Ok(Family { name: "preference", points: points?, weighs_quality: false, shipped: None })
+    Ok(Family {
+        name: "preference".to_owned(),
+        points: points?,
+        weighs_quality: false,
+        shipped: None,
+        orders: 1,
+        among: None,
+    })
 }
 
 /// How much cheaper than the strong model a weak one has to be, if any is.
@@ -196,11 +277,17 @@ mod tests {
         assert_eq!(names(&[]), None);
     }
 
+    /// All but the one that looks at no prediction, and the one that draws lots.
+    fn with_regard_for_quality(ask: &Ask) -> impl Iterator<Item = Family> {
+        let all = families(std::slice::from_ref(ask)).unwrap();
+        all.into_iter().filter(|family| !["capability", "bandit, Thompson"].contains(&family.name.as_str()))
+    }
+
     #[test]
     fn the_first_setting_has_no_regard_for_cost() {
         let dear_and_good = ask(vec![expected("weak", 0.4, 1_000, 1), expected("strong", 0.9, 90_000_000, 1)]);
 
-        for family in families(std::slice::from_ref(&dear_and_good)).unwrap() {
+        for family in with_regard_for_quality(&dear_and_good) {
             let chosen = family.points[0].decide(&dear_and_good).unwrap();
 
             assert_eq!(chosen.plan.legs().next().unwrap().model.as_str(), "strong", "{}", family.name);
@@ -211,7 +298,7 @@ mod tests {
     fn the_last_setting_has_regard_for_nothing_else() {
         let dear_and_good = ask(vec![expected("weak", 0.4, 1_000, 1), expected("strong", 0.9, 90_000_000, 1)]);
 
-        for family in families(std::slice::from_ref(&dear_and_good)).unwrap() {
+        for family in with_regard_for_quality(&dear_and_good) {
             let chosen = family.points.last().unwrap().decide(&dear_and_good).unwrap();
 
             assert_eq!(chosen.plan.legs().next().unwrap().model.as_str(), "weak", "{}", family.name);

@@ -135,7 +135,11 @@ fn candidate(
     Candidate { model: Arc::clone(facts), estimate, evidence: Evidence::default(), availability: Availability::Ready }
 }
 
-fn facts(model: &Model) -> Result<ModelFacts, LearningError> {
+/// Returns what is assumed of a model of a set.
+///
+/// # Errors
+/// Its name is none that the gateway takes.
+pub fn facts(model: &Model) -> Result<ModelFacts, LearningError> {
     let (input, output) = model.prices.unwrap_or_default();
     Ok(ModelFacts {
         name: ModelName::parse(&model.name)?,

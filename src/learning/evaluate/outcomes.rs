@@ -53,6 +53,22 @@ pub struct Row {
     pub cost: Vec<f64>,
 }
 
+impl Row {
+    /// Returns a prompt of which nothing is told but the prompt.
+    pub fn unanswered(record: &Record) -> Self {
+        Self {
+            id: record.id.clone(),
+            prompt: record.prompt.clone(),
+            task: record.task.clone(),
+            category: record.category().to_owned(),
+            input_tokens: input_tokens(record),
+            fold: Fold::Tune,
+            score: Vec::new(),
+            cost: Vec::new(),
+        }
+    }
+}
+
 /// A model that nobody asked for by name takes part if it ran on this share of the prompts; a prompt if all models ran on it.
 const COVERAGE: f64 = 0.9;
 
@@ -82,14 +98,10 @@ impl Outcomes {
         chosen.retain(|model| names.insert(model.name.clone()));
         let whole = useful.iter().filter(|(record, _)| chosen.iter().all(|model| is_run(record, model)));
         let rows = whole.map(|(record, fold)| Row {
-            id: record.id.clone(),
-            prompt: record.prompt.clone(),
-            task: record.task.clone(),
-            category: record.category().to_owned(),
-            input_tokens: input_tokens(record),
             fold: *fold,
             score: chosen.iter().map(|model| score(record, model.column).unwrap_or(0.0)).collect(),
             cost: chosen.iter().map(|model| cost(record, model).unwrap_or(0.0)).collect(),
+            ..Row::unanswered(record)
         });
         Self { rows: rows.collect(), models: chosen, has_costs }
     }
@@ -126,7 +138,8 @@ impl Outcomes {
     }
 }
 
-fn described(model: &ModelMeta, column: usize, table: Option<&PriceTable>) -> Model {
+/// Returns a model of a set, at the prices of a table if it has them.
+pub fn described(model: &ModelMeta, column: usize, table: Option<&PriceTable>) -> Model {
     let name = model.name();
     let listed = model.in_price.zip(model.out_price);
     let prices = table.and_then(|table| table.of(&name)).or(listed);

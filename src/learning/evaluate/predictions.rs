@@ -40,7 +40,7 @@ pub fn predictions(
     outcomes: &Outcomes,
     forecast: &Forecast,
     contenders: &[Contender],
-    shipped: &[(&'static str, Picks)],
+    shipped: &[(&str, Picks)],
 ) -> Vec<Prediction> {
     let rows = outcomes.rows.iter().zip(&forecast.asks).enumerate();
     let name = |picks: &Picks, index: usize| {
