@@ -116,12 +116,35 @@ pub(super) struct Grammar(Matcher);
 
 impl Grammar {
     /// Returns the tokens that may come next; `None` when the grammar is broken.
-    pub(super) fn mask(&mut self) -> Option<SimpleVob> {
-        self.0.compute_mask_or_eos().ok()
+    pub(super) fn mask(&mut self) -> Option<Mask> {
+        self.0.compute_mask_or_eos().ok().map(Mask)
     }
 
     /// Takes a token; returns whether the text is complete and cannot go on.
     pub(super) fn accept(&mut self, token: u32) -> bool {
         self.0.consume_token(token).is_err() || self.0.is_stopped()
+    }
+}
+
+/// The tokens that may come next.
+pub(super) struct Mask(SimpleVob);
+
+impl Mask {
+    /// Makes every other token impossible.
+    pub(super) fn forbid(&self, logits: &mut [f32]) {
+        // Models pad their logits beyond the vocabulary.
+        if let Some(padding) = logits.get_mut(self.0.len()..) {
+            padding.fill(f32::NEG_INFINITY);
+        }
+        self.0.iter_unset_entries(|token| {
+            if let Some(logit) = logits.get_mut(token) {
+                *logit = f32::NEG_INFINITY;
+            }
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(allowed: &[bool]) -> Self {
+        Self(SimpleVob::from_slice(allowed))
     }
 }
