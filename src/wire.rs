@@ -9,6 +9,7 @@
 //! - Answers: [`completion`] and [`chunk`] say what the gateway must know of a body or of one streamed chunk; [`replay`] turns
 //!   one into the other; [`usage`] reads token counts of any shape.
 //! - Streams: [`sse`] parses and writes server-sent events.
+//! - [`logprobs`] reads how likely a model held its tokens to be.
 //! - [`error_body`] renders and reads errors, [`models`] renders the list of models.
 //!
 //! To add a wire: one file with its types and two functions, into bytes and out of bytes, with a property test that joins them.
@@ -21,6 +22,7 @@ pub mod completion;
 pub mod embeddings;
 pub mod error_body;
 pub mod feedback;
+pub mod logprobs;
 pub mod models;
 pub mod parse;
 pub mod raw;

@@ -4,7 +4,7 @@
 //! load        a plain thread fetches, converts, reads and warms up; `status` tells how far it is
 //! queue       a turn: one sequence at a time, a bounded line before it, refused when full or late
 //! engine      a sequence starts in the engine's own thread
-//! hook        called there for every token: draws it, ends the answer, gives the turn back
+//! hook        called there for every token: has `drawing` draw it, gives the turn back at the end
 //! answer      reads what the hook says, on whatever runtime the caller is; parts become chunks or a whole reply
 //! ```
 //!
@@ -24,6 +24,7 @@
 
 mod answer;
 mod convert;
+mod drawing;
 mod engine;
 mod hook;
 mod load;

@@ -20,12 +20,12 @@ use super::{
     http::{
         Http,
         endpoint::{Endpoint, Opened, SettingsError},
-        events::{event_of, events},
+        events::events,
     },
 };
 use crate::{
     config::RemoteSettings,
-    domain::{Availability, BackendError, CallContext, EmbedCall, ModelCall, Reply, TextCall, WholeReply},
+    domain::{Availability, BackendError, CallContext, EmbedCall, Event, ModelCall, Reply, TextCall, WholeReply},
     wire::{chunk::ChunkFacts, completion::CompletionFacts, embeddings::read_embeddings, replay::replay},
 };
 
@@ -106,14 +106,14 @@ async fn whole(opened: Opened) -> Result<WholeReply, BackendError> {
     let Some(facts) = CompletionFacts::read(&body).filter(|facts| facts.choices > 0) else {
         return Err(endpoint.malformed("the body is no completion"));
     };
-    Ok(WholeReply { body, usage: facts.usage.map(Into::into), finish_reason: facts.finish_reason, signals: Vec::new() })
+    Ok(WholeReply::of(body, facts))
 }
 
 /// A whole answer where a stream was asked for.
 fn replayed(endpoint: &Endpoint, whole: &WholeReply) -> Result<Reply, BackendError> {
     let is_usage_known = whole.usage.is_some();
     let chunks = replay(&whole.body, is_usage_known).map_err(|error| endpoint.malformed(&error.to_string()))?;
-    let event = |data: Bytes| ChunkFacts::read(&data).map(|facts| Ok(event_of(data, facts)));
+    let event = |data: Bytes| ChunkFacts::read(&data).map(|facts| Ok(Event::of(data, facts)));
     Ok(Reply::Stream(Box::pin(futures_util::stream::iter(chunks.into_iter().filter_map(event)))))
 }
 

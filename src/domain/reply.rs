@@ -43,7 +43,13 @@ impl WholeReply {
     /// Returns a completion with what its body says of itself.
     pub fn read(body: Bytes) -> Self {
         let facts = CompletionFacts::read(&body).unwrap_or_default();
-        Self { body, usage: facts.usage.map(Usage::from), finish_reason: facts.finish_reason, signals: Vec::new() }
+        Self::of(body, facts)
+    }
+
+    /// Returns a completion with what was read of it.
+    pub fn of(body: Bytes, facts: CompletionFacts) -> Self {
+        let signals = facts.odds.into_iter().map(TokenSignal::from).collect();
+        Self { body, usage: facts.usage.map(Usage::from), finish_reason: facts.finish_reason, signals }
     }
 }
 
@@ -51,12 +57,17 @@ impl Event {
     /// Returns a chunk with what it says of itself.
     pub fn read(data: Bytes) -> Self {
         let facts = ChunkFacts::read(&data).unwrap_or_default();
+        Self::of(data, facts)
+    }
+
+    /// Returns a chunk with what was read of it.
+    pub fn of(data: Bytes, facts: ChunkFacts) -> Self {
         Self {
             data,
             has_content: facts.has_content,
             usage: facts.usage.map(Usage::from),
             finish_reason: facts.finish_reason,
-            signals: Vec::new(),
+            signals: facts.odds.into_iter().map(TokenSignal::from).collect(),
         }
     }
 }

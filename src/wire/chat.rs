@@ -15,6 +15,7 @@ use super::{
 
 mod extension;
 mod messages;
+mod sampling;
 
 pub use extension::Extension;
 pub(super) use extension::take as take_extension;
@@ -67,12 +68,20 @@ pub struct Sampling {
     pub temperature: Option<f64>,
     /// `top_p`, 0 to 1.
     pub top_p: Option<f64>,
+    /// `top_k`, at least 1; `None` also for 0 and -1, by which others say "all". Not OpenAI's; named as in vLLM.
+    pub top_k: Option<u64>,
+    /// `min_p`, 0 to 1. Not OpenAI's; named as in vLLM.
+    pub min_p: Option<f64>,
     /// `seed`.
     pub seed: Option<i64>,
     /// `presence_penalty`, -2 to 2.
     pub presence_penalty: Option<f64>,
     /// `frequency_penalty`, -2 to 2.
     pub frequency_penalty: Option<f64>,
+    /// `repetition_penalty`, above 0, to 2. Not OpenAI's; named as in vLLM.
+    pub repetition_penalty: Option<f64>,
+    /// `logit_bias` by token, -100 to 100.
+    pub logit_bias: Vec<(u32, f32)>,
 }
 
 /// `response_format`.
@@ -147,7 +156,7 @@ impl ChatCall {
             wants_usage,
             choices: parse_choices(&fields, limits)?,
             max_tokens: parse_max_tokens(&fields)?,
-            sampling: parse_sampling(&fields)?,
+            sampling: sampling::parse(&fields)?,
             stop: parse_stop(&fields)?,
             wants_logprobs,
             top_logprobs,
@@ -168,21 +177,6 @@ fn parse_choices(fields: &Fields<'_>, limits: &Limits) -> Result<u32, ParseError
 fn parse_max_tokens(fields: &Fields<'_>) -> Result<Option<u64>, ParseError> {
     let older = fields.integer("max_tokens", 1..=u64::MAX)?;
     Ok(fields.integer("max_completion_tokens", 1..=u64::MAX)?.or(older))
-}
-
-fn parse_sampling(fields: &Fields<'_>) -> Result<Sampling, ParseError> {
-    Ok(Sampling {
-        temperature: fields.number("temperature", 0.0..=2.0)?,
-        top_p: fields.number("top_p", 0.0..=1.0)?,
-        seed: parse_seed(fields)?,
-        presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
-        frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
-    })
-}
-
-/// Reads `seed`; one beyond the range of an `i64` is folded into it, so that the same text gives the same seed.
-fn parse_seed(fields: &Fields<'_>) -> Result<Option<i64>, ParseError> {
-    Ok(fields.read::<i128>("seed", "a whole number")?.map(|seed| seed as i64))
 }
 
 fn parse_stop(fields: &Fields<'_>) -> Result<Vec<String>, ParseError> {

@@ -14,12 +14,13 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
+    logprobs::{self, TokenOdds},
     raw::{Edit, RawError, RawObject},
     usage::UsageFields,
 };
 
 /// What one `chat.completion.chunk` (or `text_completion` chunk) says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChunkFacts {
     /// Whether it carries text, reasoning, a refusal, or part of a tool call.
     pub has_content: bool,
@@ -31,12 +32,14 @@ pub struct ChunkFacts {
     pub has_no_choices: bool,
     /// Whether it is an error instead: an object with `error` and without choices.
     pub is_error: bool,
+    /// What its `logprobs` say of the tokens of the first choice.
+    pub odds: Vec<TokenOdds>,
 }
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(default)]
@@ -44,7 +47,11 @@ struct Chunk<'a> {
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(borrow, default)]
+    logprobs: Option<&'a RawValue>,
     #[serde(default)]
     delta: Option<Delta>,
     #[serde(default)]
@@ -71,7 +78,7 @@ struct Delta {
     audio: Presence,
 }
 
-impl Choice {
+impl Choice<'_> {
     fn has_content(&self) -> bool {
         self.text.0 || self.delta.as_ref().is_some_and(Delta::has_content)
     }
@@ -101,10 +108,16 @@ impl ChunkFacts {
             has_content: choices.iter().any(Choice::has_content),
             has_no_choices: choices.is_empty(),
             is_error: chunk.error.0 && choices.is_empty(),
+            odds: first_odds(&choices),
             finish_reason: choices.into_iter().find_map(|choice| choice.finish_reason),
             usage: chunk.usage.and_then(|raw| UsageFields::read(raw.get())),
         })
     }
+}
+
+fn first_odds(choices: &[Choice<'_>]) -> Vec<TokenOdds> {
+    let first = choices.iter().find(|choice| choice.index.unwrap_or(0) == 0);
+    first.and_then(|choice| choice.logprobs).map(|raw| logprobs::read(raw.get())).unwrap_or_default()
 }
 
 /// Whether a value is there and not empty: a non-empty string or list, any object, number or true.

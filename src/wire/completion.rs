@@ -5,12 +5,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    logprobs::{self, TokenOdds},
     raw::{Edit, RawError, RawObject},
     usage::UsageFields,
 };
 
 /// What a whole chat or text completion says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CompletionFacts {
     /// `finish_reason` of the first choice.
     pub finish_reason: Option<String>,
@@ -18,29 +19,38 @@ pub struct CompletionFacts {
     pub usage: Option<UsageFields>,
     /// Number of choices.
     pub choices: usize,
+    /// What `logprobs` say of the tokens of the first choice.
+    pub odds: Vec<TokenOdds>,
 }
 
 #[derive(Deserialize)]
 struct Completion<'a> {
-    choices: Vec<Choice>,
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     #[serde(default)]
     finish_reason: Option<String>,
+    #[serde(borrow, default)]
+    logprobs: Option<&'a RawValue>,
 }
 
 impl CompletionFacts {
     /// Reads a body; `None` when it is not a completion.
     pub fn read(body: &[u8]) -> Option<Self> {
         let completion: Completion<'_> = serde_json::from_slice(body).ok()?;
+        let choices = completion.choices.len();
+        let first = completion.choices.into_iter().next();
+        let logprobs = first.as_ref().and_then(|choice| choice.logprobs);
         Some(Self {
-            choices: completion.choices.len(),
+            choices,
             usage: completion.usage.and_then(|raw| UsageFields::read(raw.get())),
-            finish_reason: completion.choices.into_iter().next().and_then(|choice| choice.finish_reason),
+            odds: logprobs.map(|raw| logprobs::read(raw.get())).unwrap_or_default(),
+            finish_reason: first.and_then(|choice| choice.finish_reason),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     backends::http::{
         endpoint::Endpoint,
-        events::{Step, Translate, event_of},
+        events::{Step, Translate},
         refusal::broke_off,
     },
     domain::{BackendError, Event},
@@ -34,7 +34,7 @@ impl Translate for Messages {
         let step = self.translator.push(&event.data, &mut chunks);
         for data in chunks {
             let facts = ChunkFacts::read(&data).unwrap_or_default();
-            out.push_back(event_of(data, facts));
+            out.push_back(Event::of(data, facts));
         }
         match step {
             Ok(WireStep::More) => Ok(Step::More),

@@ -2,17 +2,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytes::Bytes;
 use futures_util::stream;
 
 use super::endpoint::Opened;
 use crate::{
     backends::pace::Phase,
     domain::{BackendError, Event, EventStream},
-    wire::{
-        chunk::ChunkFacts,
-        sse::{SseError, SseEvent, SseParser},
-    },
+    wire::sse::{SseError, SseEvent, SseParser},
 };
 
 /// Most bytes of one event: room for a picture inside a chunk.
@@ -58,12 +54,6 @@ pub(in crate::backends) fn events(opened: Opened, translator: impl Translate) ->
             Err(error) => Some((Err(error), None)),
         }
     }))
-}
-
-/// Returns a chunk of which `facts` were read as an event.
-pub(in crate::backends) fn event_of(data: Bytes, facts: ChunkFacts) -> Event {
-    let usage = facts.usage.map(Into::into);
-    Event { data, has_content: facts.has_content, usage, finish_reason: facts.finish_reason, signals: Vec::new() }
 }
 
 struct Reader<T> {

@@ -6,17 +6,17 @@ use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    drawing::{Entry, Finish, Making, Step},
     engine::{Engine, EngineError, Running},
-    hook::{Entry, Finish, Making, Step},
     queue::Queue,
     reply::{Choice, Head},
-    sampler::{Report, Sampler},
+    sampler::Sampler,
     speculating::{Help, Seats},
     status::Health,
     text::Text,
 };
 use crate::{
-    domain::{BackendError, Event, EventStream, ModelCall, Tokens, Usage, WholeReply},
+    domain::{BackendError, Event, EventStream, ModelCall, TokenSignal, Tokens, Usage, WholeReply},
     error::Code,
 };
 
@@ -52,6 +52,8 @@ pub(super) struct Answer {
     choice: u32,
     next: Vec<Part>,
     usage: Usage,
+    /// Of tokens of the first choice that no event has told of.
+    signals: Vec<TokenSignal>,
 }
 
 impl Answer {
@@ -67,9 +69,10 @@ impl Answer {
         head: Head,
     ) -> Result<Self, BackendError> {
         let started = Instant::now();
-        let (running, choice, next, usage) = (None, 0, Vec::new(), Usage::default());
+        let (running, choice, next, usage, signals) = (None, 0, Vec::new(), Usage::default(), Vec::new());
         let seats = Some(seats);
-        let mut answer = Self { engine, call, shared, seats, help, head, started, running, choice, next, usage };
+        let mut answer =
+            Self { engine, call, shared, seats, help, head, started, running, choice, next, usage, signals };
         answer.begin_choice().await?;
         Ok(answer)
     }
@@ -102,7 +105,8 @@ impl Answer {
                 }
             }
         }
-        Ok(self.head.whole(&choices, self.usage))
+        let signals = std::mem::take(&mut self.signals);
+        Ok(WholeReply { signals, ..self.head.whole(&choices, self.usage) })
     }
 
     fn empty_choice(&self) -> Choice {
@@ -113,10 +117,21 @@ impl Answer {
         let Some((index, part)) = self.next_part().await? else { return Ok(None) };
         Ok(Some(match part {
             Part::Role => self.head.role(index),
-            Part::Text(text, entry) => self.head.content(index, &text, entry.as_ref()),
-            Part::Finish(finish) => self.head.finish(index, finish),
+            Part::Text(text, entry) => {
+                let event = self.head.content(index, &text, entry.as_ref());
+                self.with_signals(event)
+            }
+            Part::Finish(finish) => {
+                let event = self.head.finish(index, finish);
+                self.with_signals(event)
+            }
             Part::Usage(usage) => self.head.usage(usage),
         }))
+    }
+
+    /// Signals travel with the first event after their tokens, before it is shown.
+    fn with_signals(&mut self, event: Event) -> Event {
+        Event { signals: std::mem::take(&mut self.signals), ..event }
     }
 
     /// Returns the next part and the choice it belongs to; `None` after the usage.
@@ -145,8 +160,11 @@ impl Answer {
     /// Takes one step of the running choice; parts come to `next` last first.
     async fn advance(&mut self) -> Result<(), BackendError> {
         match self.step(Instant::now() + self.call.context.timeouts.idle).await? {
-            Step::Token { text, entry } if !text.is_empty() || entry.is_some() => {
-                self.next.push(Part::Text(text, entry))
+            Step::Token { text, entry, signal } => {
+                self.signals.extend((self.choice == 0).then_some(signal));
+                if !text.is_empty() || entry.is_some() {
+                    self.next.push(Part::Text(text, entry));
+                }
             }
             Step::Ended { finish, text, tokens } => {
                 self.usage.output += Tokens(tokens);
@@ -156,7 +174,7 @@ impl Answer {
                     self.next.push(Part::Text(text, None));
                 }
             }
-            Step::Began { .. } | Step::Token { .. } | Step::BadFormat(_) | Step::Stuck => {}
+            Step::Began { .. } | Step::BadFormat(_) | Step::Stuck => {}
         }
         Ok(())
     }
@@ -226,12 +244,12 @@ impl Answer {
     fn making(&self) -> Making {
         let chat = &self.call.chat;
         let top = if chat.wants_logprobs { chat.top_logprobs.unwrap_or(0) } else { 0 };
-        let report = Report { logprobs: chat.wants_logprobs, top: usize::from(top) };
         Making {
-            sampler: Sampler::new(&chat.sampling, self.seed(), self.choice, report),
+            sampler: Sampler::new(&chat.sampling, self.seed(), self.choice, usize::from(top)),
             text: Text::new(&chat.stop),
             format: chat.format.clone(),
             max_tokens: chat.max_tokens,
+            wants_logprobs: chat.wants_logprobs,
             health: Arc::clone(&self.shared.health),
         }
     }

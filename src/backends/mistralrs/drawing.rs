@@ -106,12 +106,13 @@ pub(super) struct Drawing {
     grammar: Option<Grammar>,
     limit: Option<u64>,
     tokens: u64,
+    latest: Option<u32>,
 }
 
 impl Drawing {
     /// Returns the drawing of a choice that reports to `steps`, which must have room for every token of the answer and three more.
     pub(super) fn new(making: Making, steps: mpsc::Sender<Step>) -> Self {
-        Self { making, steps, grammar: None, limit: None, tokens: 0 }
+        Self { making, steps, grammar: None, limit: None, tokens: 0, latest: None }
     }
 
     /// Returns whether a step was taken.
@@ -124,42 +125,47 @@ impl Drawing {
         self.steps = mpsc::channel(1).0;
     }
 
+    /// Takes note of the prompt; `false` when there is nothing to write, or nobody to read it. Steps do it by themselves.
+    pub(super) fn begin(&mut self, vocabulary: &Vocabulary, prompt: &[u32]) -> bool {
+        self.try_begin(vocabulary, prompt).is_some()
+    }
+
     /// Draws a token from `logits` and says so; `None` when the answer has ended, after which no step may be taken. `context` is
     /// all ids so far: at the first step, the prompt.
     pub(super) fn step(&mut self, vocabulary: &Vocabulary, logits: &[f32], context: &[u32]) -> Option<u32> {
-        self.step_on(vocabulary, logits, context, None)
+        self.making.health.heard();
+        self.try_begin(vocabulary, context)?;
+        self.write(vocabulary, logits, None)
     }
 
-    /// As [`Drawing::step`], but the token is the one proposed or another, by a rule that leaves the distribution as it is. A
-    /// proposer that proposes without chance needs no rule: its token stands where it is what `step` draws.
-    pub(super) fn step_against(
+    /// As [`Drawing::step`], with a prompt that is noted already, and the token is the one proposed or another, by a rule that
+    /// leaves the distribution as it is.
+    pub(super) fn judge(
         &mut self,
         vocabulary: &Vocabulary,
         logits: &[f32],
-        context: &[u32],
-        proposal: &Proposal,
-    ) -> Option<u32> {
-        self.step_on(vocabulary, logits, context, Some(proposal))
-    }
-
-    /// Returns a sampler for what proposes the next tokens.
-    pub(super) fn proposer(&self) -> Sampler {
-        self.making.sampler.proposer()
-    }
-
-    fn step_on(
-        &mut self,
-        vocabulary: &Vocabulary,
-        logits: &[f32],
-        context: &[u32],
-        proposal: Option<&Proposal>,
+        proposal: Option<&Proposal<'_>>,
     ) -> Option<u32> {
         self.making.health.heard();
-        let limit = self.begin(vocabulary, context)?;
+        self.write(vocabulary, logits, proposal)
+    }
+
+    /// Returns the token drawn last, whether it is part of the answer or its end.
+    pub(super) fn latest(&self) -> Option<u32> {
+        self.latest
+    }
+
+    /// Returns how many tokens the answer may still have.
+    pub(super) fn left(&self) -> u64 {
+        self.limit.unwrap_or(0).saturating_sub(self.tokens)
+    }
+
+    fn write(&mut self, vocabulary: &Vocabulary, logits: &[f32], proposal: Option<&Proposal<'_>>) -> Option<u32> {
         let Some(drawn) = self.draw(logits, proposal) else {
             self.say(Step::Stuck)?;
             return None;
         };
+        self.latest = Some(drawn.token);
         if vocabulary.is_end(drawn.token) {
             return self.end(Finish::Stop);
         }
@@ -171,22 +177,21 @@ impl Drawing {
         if added.is_stopped || is_complete {
             return self.end(Finish::Stop);
         }
-        if self.tokens >= limit {
+        if self.left() == 0 {
             return self.end(Finish::Length);
         }
         Some(drawn.token)
     }
 
-    /// Returns how many tokens the answer may have; the first call knows the length of the prompt.
-    fn begin(&mut self, vocabulary: &Vocabulary, context: &[u32]) -> Option<u64> {
-        if let Some(limit) = self.limit {
-            return (!self.steps.is_closed()).then_some(limit);
+    /// The first call knows the prompt; `None` when the answer is over.
+    fn try_begin(&mut self, vocabulary: &Vocabulary, prompt: &[u32]) -> Option<()> {
+        if self.limit.is_some() {
+            return (!self.steps.is_closed()).then_some(());
         }
-        let prompt_tokens = context.len() as u64;
+        let prompt_tokens = prompt.len() as u64;
         let room = vocabulary.window().saturating_sub(prompt_tokens).max(1);
-        let limit = self.making.max_tokens.map_or(room, |tokens| tokens.min(room)).max(1);
-        self.limit = Some(limit);
-        self.making.sampler.read(context);
+        self.limit = Some(self.making.max_tokens.map_or(room, |tokens| tokens.min(room)).max(1));
+        self.making.sampler.read(prompt);
         // Here and not at the call, because a large schema takes milliseconds and this thread has them.
         match vocabulary.grammar(&self.making.format) {
             Ok(grammar) => self.grammar = grammar,
@@ -195,11 +200,10 @@ impl Drawing {
                 return None;
             }
         }
-        self.say(Step::Began { prompt_tokens })?;
-        Some(limit)
+        self.say(Step::Began { prompt_tokens })
     }
 
-    fn draw(&mut self, logits: &[f32], proposal: Option<&Proposal>) -> Option<Drawn> {
+    fn draw(&mut self, logits: &[f32], proposal: Option<&Proposal<'_>>) -> Option<Drawn> {
         let mask = match &mut self.grammar {
             Some(grammar) => Some(grammar.mask()?),
             None => None,

@@ -26,7 +26,8 @@ use tokio::{
 };
 
 use super::{
-    hook::{Hook, Making, Step},
+    drawing::{Drawing, Making, Step},
+    hook::Hook,
     queue::Turn,
     speculation::Passes,
     vocabulary::Vocabulary,
@@ -133,7 +134,7 @@ impl Engine {
         let room = usize::try_from(longest).unwrap_or(usize::MAX / 4) + SPARE_ROOM;
         let (step_sender, steps) = mpsc::channel(room);
         let (response, responses) = mpsc::channel(room);
-        let hook = Hook::new(Arc::clone(&self.vocabulary), making, step_sender, turn);
+        let hook = Hook::new(Arc::clone(&self.vocabulary), Drawing::new(making, step_sender), turn);
         self.send(self.request(messages, room, response, hook)).await?;
         Ok(Running { steps, reason: Reason::Engine(responses), window })
     }

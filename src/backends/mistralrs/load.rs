@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::{
     convert,
+    drawing::{Making, Step},
     engine::{Engine, EngineError},
-    hook::{Making, Step},
     speculation::Passes,
     status::{Phase, Report},
     vocabulary::Vocabulary,

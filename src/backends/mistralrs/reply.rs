@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::hook::{Entry, Finish, Spelled};
+use super::drawing::{Entry, Finish, Spelled};
 use crate::{
     domain::{Event, Usage, WholeReply},
     wire::answer::{Answer, CHUNK, COMPLETION, ChunkChoice, Counts, Delta, Message, WholeChoice},

@@ -22,19 +22,13 @@ use std::collections::{HashMap, HashSet};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
+pub(super) use self::{distribution::Proposal, likelihood::Likely};
 use self::{
-    distribution::{Cut, likeliest},
+    distribution::{Cut, Distribution, likeliest},
     likelihood::Own,
-};
-pub(super) use self::{
-    distribution::{Distribution, Proposal},
-    likelihood::Likely,
 };
 use super::vocabulary::Mask;
 use crate::{domain::TokenSignal, wire::chat::Sampling};
-
-/// Streams of the generator from here on belong to proposers, below to choices.
-const PROPOSERS: u64 = 1 << 32;
 
 /// A drawn token and what the model itself held of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +41,6 @@ pub(super) struct Drawn {
 }
 
 /// Draws token after token for one choice.
-#[derive(Clone)]
 pub(super) struct Sampler {
     sampling: Sampling,
     top: usize,
@@ -67,14 +60,6 @@ impl Sampler {
         Self { sampling: sampling.clone(), top, random, prompt, drawn, spare }
     }
 
-    /// Returns a sampler for a proposer of this one's tokens: it adjusts logits alike from here on, and draws by itself, so that
-    /// proposing changes nothing of what this one draws.
-    pub(super) fn proposer(&self) -> Self {
-        let mut proposer = self.clone();
-        proposer.random.set_stream(self.random.get_stream() | PROPOSERS);
-        proposer
-    }
-
     /// Takes note of the prompt, whose tokens the repetition penalty counts too.
     pub(super) fn read(&mut self, prompt: &[u32]) {
         if self.sampling.repetition_penalty.is_some_and(|penalty| penalty != 1.0) {
@@ -83,13 +68,18 @@ impl Sampler {
     }
 
     /// Takes note of a token of the answer, for the penalties on the next ones.
-    pub(super) fn take(&mut self, token: u32) {
+    fn take(&mut self, token: u32) {
         *self.drawn.entry(token).or_default() += 1;
     }
 
-    /// Draws the next token among those that `mask` allows, and takes note of it; `None` when there is none. With a proposal the
-    /// draw is a verdict on it, of the same distribution.
-    pub(super) fn draw(&mut self, logits: &[f32], mask: Option<&Mask>, proposal: Option<&Proposal>) -> Option<Drawn> {
+    /// Draws the next token among those that `mask` allows, and takes note of it; `None` when there is none. With a proposal that
+    /// was drawn from odds, the draw is a verdict on it, of the same distribution.
+    pub(super) fn draw(
+        &mut self,
+        logits: &[f32],
+        mask: Option<&Mask>,
+        proposal: Option<&Proposal<'_>>,
+    ) -> Option<Drawn> {
         let target = self.adjusted(logits, mask)?;
         let token = match proposal {
             Some(proposal) => self.verdict(&target, proposal),
@@ -105,7 +95,7 @@ impl Sampler {
 
     /// Returns the distribution that the next token is drawn from: after bias, penalties, mask, temperature and cuts. `None` when
     /// no token is possible.
-    pub(super) fn adjusted(&mut self, logits: &[f32], mask: Option<&Mask>) -> Option<Distribution> {
+    fn adjusted(&mut self, logits: &[f32], mask: Option<&Mask>) -> Option<Distribution> {
         if self.is_greedy() && !self.shifts() && mask.is_none() {
             return likeliest(logits).map(Distribution::certain);
         }
@@ -125,19 +115,21 @@ impl Sampler {
     }
 
     /// Draws a token without taking note of it.
-    pub(super) fn pick(&mut self, distribution: &Distribution) -> u32 {
+    fn pick(&mut self, distribution: &Distribution) -> u32 {
         distribution.pick(self.random.random())
     }
 
     /// Returns a proposed token, or another one: whichever, it is distributed as `target` (Leviathan et al. 2023, algorithm 1:
-    /// the proposal stands with probability `min(1, p/q)`; else the token is drawn from what `p` exceeds `q` by). No note is
-    /// taken of it.
-    pub(super) fn verdict(&mut self, target: &Distribution, proposal: &Proposal) -> u32 {
+    /// the proposal stands with probability `min(1, p/q)`; else the token is drawn from what `p` exceeds `q` by). A proposal that
+    /// is certain stands where it is what would be drawn anyway, which is as likely, and gives the text that the seed gives.
+    fn verdict(&mut self, target: &Distribution, proposal: &Proposal<'_>) -> u32 {
+        let Some(odds) = proposal.odds else { return self.pick(target) };
         let aim: f64 = self.random.random();
-        if aim * proposal.from.share(proposal.token) < target.share(proposal.token) {
+        let share = odds.get(proposal.token as usize).copied().unwrap_or(0.0);
+        if aim * f64::from(share) < target.share(proposal.token) {
             return proposal.token;
         }
-        match target.beyond(&proposal.from) {
+        match target.beyond(odds) {
             Some(rest) => self.pick(&rest),
             None => self.pick(target),
         }

@@ -9,8 +9,8 @@ use tokio::{
 
 use super::{
     Inner, Local,
+    drawing::{Drawing, Making},
     engine::{Engine, EngineError, Running, SPARE_ROOM, template_message},
-    hook::Making,
     queue::{Queue, Turn},
     speculation::{Aid, Answering, Drafting, Passes, Speculator, off},
 };
@@ -248,7 +248,7 @@ impl Help {
         let longest = making.max_tokens.map_or(window, |tokens| tokens.min(window));
         let room = usize::try_from(longest).unwrap_or(usize::MAX / 4) + SPARE_ROOM;
         let (sender, steps) = mpsc::channel(room);
-        let writing = Box::new(Answering::new(Arc::clone(engine.vocabulary()), making, sender));
+        let writing = Box::new(Answering::new(Arc::clone(engine.vocabulary()), Drawing::new(making, sender)));
         let messages = chat.messages.iter().map(template_message).collect();
         let failure = self.speculator.take(messages, (writing, aid), chat.sampling.seed.is_some(), seats.own)?;
         Ok(Running::of_worker(steps, failure, window))

@@ -215,6 +215,58 @@ async fn log_probabilities_are_of_the_tokens_and_sorted() {
 }
 
 #[tokio::test]
+async fn signals_are_of_every_token_and_come_before_its_text() {
+    let body = || json!({ "temperature": 1, "seed": 4, "max_tokens": 20, "n": 2, "logprobs": true, "top_logprobs": 2 });
+    let whole = ask(&TINY, body()).await.unwrap();
+    let told: Value = serde_json::from_slice(&whole.body).unwrap();
+    let entries = told["choices"][0]["logprobs"]["content"].as_array().unwrap();
+
+    let events: Vec<_> = stream(&TINY, body()).await.map(Result::unwrap).collect().await;
+
+    assert_eq!(whole.signals.len(), entries.len());
+    for (signal, entry) in whole.signals.iter().zip(entries) {
+        let top = |place: usize| entry["top_logprobs"][place]["logprob"].as_f64().unwrap();
+        assert_eq!(signal.logprob, entry["logprob"].as_f64().unwrap());
+        assert!((signal.margin.unwrap() - (top(0) - top(1))).abs() < 1e-6);
+        // No distribution over 512 tokens has more.
+        assert!((0.0..=512_f64.ln()).contains(&signal.entropy.unwrap()));
+    }
+    for event in &events {
+        assert!(
+            !event.has_content || event.signals.len() == 1 || event.data.windows(9).any(|part| part == b"\"index\":1")
+        );
+    }
+    assert_eq!(events.iter().flat_map(|event| event.signals.clone()).collect::<Vec<_>>(), whole.signals);
+}
+
+#[tokio::test]
+async fn a_banned_token_never_comes_and_the_favoured_one_always() {
+    let letters = |bias: Value| json!({ "temperature": 1, "seed": 1, "max_tokens": 12, "logit_bias": bias });
+    // "q" is 3 special tokens and 80 bytes after "!" (33).
+    let q = (3 + b'q' - 33).to_string();
+
+    let favoured = text(&TINY, letters(json!({ q.clone(): 100 }))).await;
+    let banned = text(&TINY, json!({ "seed": 1, "max_tokens": 60, "logit_bias": { q: -100 }, "top_k": 400 })).await;
+
+    assert_eq!(favoured, "q".repeat(12));
+    // Other tokens have it with a letter up to "j" after it.
+    let is_in_a_pair =
+        |(place, _): (usize, &str)| banned[place + 1..].starts_with(|letter| matches!(letter, 'a'..='j'));
+    assert!(banned.match_indices('q').all(is_in_a_pair), "{banned}");
+}
+
+#[tokio::test]
+async fn one_candidate_is_greedy_however_it_is_asked_for() {
+    let greedy = text(&TINY, json!({ "temperature": 0, "max_tokens": 16 })).await;
+
+    for cut in [json!({ "top_k": 1 }), json!({ "min_p": 1 }), json!({ "top_p": 1e-9 })] {
+        let mut body = json!({ "temperature": 1, "seed": 9, "max_tokens": 16 });
+        body.as_object_mut().unwrap().extend(cut.as_object().unwrap().clone());
+        assert_eq!(text(&TINY, body).await, greedy, "{cut}");
+    }
+}
+
+#[tokio::test]
 async fn a_schema_is_kept_token_by_token() {
     let schema = json!({ "type": "object", "properties": { "ok": { "type": "boolean" } }, "required": ["ok"],
         "additionalProperties": false });

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     backends::http::{
         endpoint::Endpoint,
-        events::{Step, Translate, event_of},
+        events::{Step, Translate},
         refusal::broke_off,
     },
     domain::{BackendError, Event},
@@ -34,7 +34,7 @@ impl Translate for Chunks {
             return Err(broke_off(self.endpoint.provider(), &event.data));
         }
         self.has_finished |= facts.finish_reason.is_some();
-        out.push_back(event_of(event.data, facts));
+        out.push_back(Event::of(event.data, facts));
         Ok(Step::More)
     }
 

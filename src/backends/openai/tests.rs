@@ -9,7 +9,7 @@ use crate::{
         contract::{Subject, chat_call, context, keeps_the_contract},
         upstream::{Act, Seen, Upstream, cut_stream, event_stream, json, response, stream_head},
     },
-    domain::{Event, Tokens, Usage},
+    domain::{Event, TokenSignal, Tokens, Usage},
     error::Code,
     runtime::Tasks,
     wire::{embeddings::EmbeddingsCall, parse::Limits, text::TextCompletionCall},
@@ -93,6 +93,24 @@ async fn a_whole_answer_comes_back_byte_for_byte() {
         is_estimated: false,
     };
     assert_eq!(whole.usage, Some(usage));
+}
+
+#[tokio::test]
+async fn log_probabilities_of_the_provider_become_signals() {
+    let entry =
+        r#"{"token":"a","logprob":-0.5,"top_logprobs":[{"token":"a","logprob":-0.5},{"token":"b","logprob":-1.5}]}"#;
+    let logprobs = format!(r#""logprobs":{{"content":[{entry}]}}"#);
+    let body =
+        format!(r#"{{"choices":[{{"index":0,"message":{{"content":"a"}},"finish_reason":"stop",{logprobs}}}]}}"#);
+    let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":"stop",{logprobs}}}]}}"#);
+
+    let whole = whole_answer(vec![json(200, &body)]).await.unwrap();
+    let events = stream_answer(event_stream(&format!("data: {chunk}\n\ndata: [DONE]\n\n"))).await.unwrap();
+
+    let signal = TokenSignal { logprob: -0.5, entropy: None, margin: Some(1.0) };
+    assert_eq!(whole.signals, [signal]);
+    assert_eq!(events[0].signals, [signal]);
+    assert!(whole_answer(vec![json(200, WHOLE)]).await.unwrap().signals.is_empty());
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ fn a_small_request_has_openai_defaults() {
 fn every_field_the_gateway_looks_at_is_read() {
     let call = with_field(
         r#""stream":true,"stream_options":{"include_usage":true},"n":2,"max_tokens":9,"max_completion_tokens":7,
-           "temperature":0.5,"top_p":1,"seed":-3,"presence_penalty":-2,"frequency_penalty":2,"stop":["a","b"],
+           "temperature":0.5,"top_p":1,"top_k":40,"min_p":0.05,"seed":-3,"repetition_penalty":1.1,
+           "logit_bias":{"50256":-100,"7":1.5},"presence_penalty":-2,"frequency_penalty":2,"stop":["a","b"],
            "logprobs":true,"top_logprobs":5,"tools":[{"type":"function"}],
            "response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{ "a":1e400 }}}"#,
     )
@@ -72,9 +73,13 @@ fn every_field_the_gateway_looks_at_is_read() {
     let sampling = Sampling {
         temperature: Some(0.5),
         top_p: Some(1.0),
+        top_k: Some(40),
+        min_p: Some(0.05),
         seed: Some(-3),
         presence_penalty: Some(-2.0),
         frequency_penalty: Some(2.0),
+        repetition_penalty: Some(1.1),
+        logit_bias: vec![(50_256, -100.0), (7, 1.5)],
     };
     assert_eq!(call.sampling, sampling);
     assert_eq!(call.stop, ["a", "b"]);
@@ -147,6 +152,27 @@ fn faults_say_what_to_do() {
 }
 
 #[test]
+fn bad_sampling_is_refused_by_name() {
+    let param = |field: &str| refusal(field).0.unwrap();
+
+    assert_eq!(param(r#""top_k":-2"#), "top_k");
+    assert_eq!(param(r#""top_k":1.5"#), "top_k");
+    assert_eq!(param(r#""min_p":1.01"#), "min_p");
+    assert_eq!(param(r#""repetition_penalty":0"#), "repetition_penalty");
+    assert_eq!(param(r#""repetition_penalty":3"#), "repetition_penalty");
+    assert_eq!(param(r#""logit_bias":[]"#), "logit_bias");
+    assert_eq!(param(r#""logit_bias":{"x":1}"#), "logit_bias.x");
+    assert_eq!(param(r#""logit_bias":{"7":101}"#), "logit_bias.7");
+    assert_eq!(
+        refusal(r#""logit_bias":{"7":-100.5}"#).1,
+        "`logit_bias.7` must be between -100 and 100, but it is -100.5."
+    );
+    for all in [0, -1] {
+        assert_eq!(with_field(&format!(r#""top_k":{all}"#)).unwrap().sampling.top_k, None);
+    }
+}
+
+#[test]
 fn unknown_keys_of_the_pointsman_field_get_a_hint() {
     let (param, message) = refusal(r#""pointsman":{"qualty":1}"#);
 
@@ -186,7 +212,8 @@ proptest! {
     #[test]
     fn no_field_value_makes_it_panic(
         name in prop::sample::select(vec!["model", "messages", "stream", "stream_options", "n", "stop", "seed", "tools",
-            "response_format", "logprobs", "top_logprobs", "pointsman", "max_tokens"]),
+            "response_format", "logprobs", "top_logprobs", "pointsman", "max_tokens", "top_k", "min_p", "logit_bias",
+            "repetition_penalty"]),
         value in "[\\[\\]{}\":,a-z0-9.eE+-]{0,24}",
     ) {
         if let Err(error) = with_field(&format!("\"{name}\":{value}")) {

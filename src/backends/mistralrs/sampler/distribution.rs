@@ -22,19 +22,19 @@ pub(super) struct Cut {
 
 /// Weights of tokens; those without any cannot be drawn. At least one has some.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Distribution {
+pub(super) struct Distribution {
     weights: Weights,
     total: f64,
     buffer: Vec<f32>,
 }
 
-/// A token that was drawn from another distribution.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Proposal {
+/// A token that something else proposes.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Proposal<'a> {
     /// The token.
     pub(in super::super) token: u32,
-    /// What it was drawn from.
-    pub(in super::super) from: Distribution,
+    /// The probabilities, by token, that it was drawn with; `None` when it was no draw but certain.
+    pub(in super::super) odds: Option<&'a [f32]>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ enum Weights {
 
 impl Distribution {
     /// Returns the distribution in which only one token is possible.
-    pub(in super::super) fn certain(token: u32) -> Self {
+    pub(super) fn certain(token: u32) -> Self {
         Self { weights: Weights::Few(vec![(token, 1.0)]), total: 1.0, buffer: Vec::new() }
     }
 
@@ -67,7 +67,7 @@ impl Distribution {
     }
 
     /// Returns a token's probability.
-    pub(in super::super) fn share(&self, token: u32) -> f64 {
+    pub(super) fn share(&self, token: u32) -> f64 {
         let weight = match &self.weights {
             Weights::All(_) => self.buffer.get(token as usize).map_or(0.0, |weight| f64::from(*weight)),
             Weights::Few(few) => {
@@ -93,11 +93,12 @@ impl Distribution {
         token
     }
 
-    /// Returns the part of this distribution that exceeds `other`; `None` when nothing does.
-    pub(super) fn beyond(&self, other: &Self) -> Option<Self> {
+    /// Returns the part of this distribution that exceeds the odds of another; `None` when nothing does.
+    pub(super) fn beyond(&self, odds: &[f32]) -> Option<Self> {
+        let odd = |token: u32| odds.get(token as usize).copied().map_or(0.0, f64::from);
         let rest: Vec<(u32, f64)> = self
             .weighted()
-            .map(|(token, weight)| (token, weight / self.total - other.share(token)))
+            .map(|(token, weight)| (token, weight / self.total - odd(token)))
             .filter(|(_, weight)| *weight > 0.0)
             .collect();
         let total = rest.iter().map(|(_, weight)| weight).sum();
@@ -254,13 +255,13 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_another_distribution_is_the_residual() {
-        let (target, other) = (of(&[5.0, 3.0, 2.0], &OPEN), of(&[2.0, 3.0, 5.0], &OPEN));
+    fn what_exceeds_other_odds_is_the_residual() {
+        let target = of(&[5.0, 3.0, 2.0], &OPEN);
 
-        let rest = target.beyond(&other).unwrap();
+        let rest = target.beyond(&[0.2, 0.3001, 0.4999]).unwrap();
 
-        assert!((rest.share(0) - 1.0).abs() < 1e-6 && rest.share(2) == 0.0);
-        assert!(target.beyond(&target).is_none());
+        assert!((rest.share(0) - 1.0).abs() < 1e-6 && rest.share(1) == 0.0 && rest.share(2) == 0.0);
+        assert!(target.beyond(&[0.6, 0.4, 0.3]).is_none());
     }
 
     #[test]

@@ -129,30 +129,17 @@ fn broken_logits_are_passed_over() {
 }
 
 #[test]
-fn a_proposer_draws_without_touching_the_sampler() {
-    let mut one = sampler(&at(1.0), 7);
-    let logits = [0.0; 64];
-
-    let proposed = tokens(one.proposer(), &logits, 20);
-    let drawn: Vec<u32> = (0..20).map(|_| one.draw(&logits, None, None).unwrap().token).collect();
-
-    assert_eq!(drawn, tokens(sampler(&at(1.0), 7), &logits, 20));
-    assert_ne!(proposed, drawn);
-}
-
-#[test]
 fn proposals_leave_the_distribution_as_it_is() {
-    // The target holds 0.5, 0.3, 0.2; the proposer 0.1, 0.2, 0.7.
     let target = [0.5_f32.ln(), 0.3_f32.ln(), 0.2_f32.ln()];
-    let proposing = [0.1_f32.ln(), 0.2_f32.ln(), 0.7_f32.ln()];
-    let (mut one, mut stood, mut counts) = (sampler(&at(1.0), 11), 0, [0.0; 3]);
-    let mut proposer = one.proposer();
+    let odds = [0.1_f32, 0.2, 0.7];
+    let (mut one, mut stood, mut counts) = (sampler(&at(1.0), 11), 0, [0.0_f64; 3]);
+    let proposing = odds.map(f32::ln);
+    let mut proposer = sampler(&at(1.0), 12);
 
     for _ in 0..20_000 {
-        let from = proposer.adjusted(&proposing, None).unwrap();
-        let proposal = Proposal { token: proposer.pick(&from), from };
-        let drawn = one.draw(&target, None, Some(&proposal)).unwrap().token;
-        stood += u32::from(drawn == proposal.token);
+        let token = proposer.draw(&proposing, None, None).unwrap().token;
+        let drawn = one.draw(&target, None, Some(&Proposal { token, odds: Some(&odds) })).unwrap().token;
+        stood += u32::from(drawn == token);
         counts[drawn as usize] += 1.0 / 20_000.0;
     }
 
@@ -165,9 +152,21 @@ fn proposals_leave_the_distribution_as_it_is() {
 }
 
 #[test]
+fn proposals_without_chance_change_nothing() {
+    let logits = [0.0; 8];
+    let mut one = sampler(&at(1.0), 7);
+
+    let drawn: Vec<u32> = (0..20)
+        .map(|index| one.draw(&logits, None, Some(&Proposal { token: index % 8, odds: None })).unwrap().token)
+        .collect();
+
+    assert_eq!(drawn, tokens(sampler(&at(1.0), 7), &logits, 20));
+}
+
+#[test]
 fn a_greedy_proposal_stands_only_where_it_is_the_likeliest() {
     let mut one = sampler(&at(0.0), 1);
-    let proposal = |token| Proposal { token, from: Distribution::certain(token) };
+    let proposal = |token| Proposal { token, odds: Some(&[0.5, 0.5]) };
 
     assert_eq!(one.draw(&[0.0, 1.0], None, Some(&proposal(1))).unwrap().token, 1);
     assert_eq!(one.draw(&[0.0, 1.0], None, Some(&proposal(0))).unwrap().token, 1);

@@ -51,7 +51,7 @@ impl Silent {
 }
 
 impl Writing for Silent {
-    fn begin(&mut self, _: usize) -> bool {
+    fn begin(&mut self, _: &[u32]) -> bool {
         true
     }
 

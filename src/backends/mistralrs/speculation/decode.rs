@@ -34,8 +34,8 @@ use super::{
 
 /// Makes the tokens of one answer out of logits.
 pub(in super::super) trait Writing: Send {
-    /// Takes note that a prompt of so many tokens is read; `false` when there is nothing to write.
-    fn begin(&mut self, prompt: usize) -> bool;
+    /// Takes note that a prompt is read; `false` when there is nothing to write.
+    fn begin(&mut self, prompt: &[u32]) -> bool;
 
     /// Draws the next token; `None` when the answer has ended or nobody listens any more.
     fn next(&mut self, logits: Vec<f32>) -> Option<u32>;

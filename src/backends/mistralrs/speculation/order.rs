@@ -39,7 +39,7 @@ pub(in super::super) enum Aid {
 impl Order {
     /// Returns the work to do; `None` when there is nothing to write.
     pub(super) fn work(mut self, prompt: Vec<u32>, vocabulary: &Vocabulary) -> Option<Work> {
-        if !self.writing.begin(prompt.len()) {
+        if !self.writing.begin(&prompt) {
             return None;
         }
         let Self { writing, aid, pace, costs, counts } = self;

@@ -52,7 +52,7 @@ struct Greedy {
 }
 
 impl Writing for Greedy {
-    fn begin(&mut self, _: usize) -> bool {
+    fn begin(&mut self, _: &[u32]) -> bool {
         true
     }
 
