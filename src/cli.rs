@@ -3,6 +3,8 @@
 mod banner;
 mod check;
 mod completions;
+#[cfg(feature = "local")]
+mod decoding;
 mod evaluate;
 mod keys;
 mod models;

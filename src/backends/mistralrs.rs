@@ -35,6 +35,7 @@ mod sampler;
 mod speculating;
 mod speculation;
 mod status;
+mod survey;
 mod text;
 mod vocabulary;
 
@@ -60,6 +61,7 @@ use uuid::Uuid;
 pub use load::WeightPlace;
 pub use neighbours::Neighbours;
 pub use status::{LocalStatus, Phase};
+pub use survey::{Surveyed, survey};
 
 use self::{
     answer::{Answer, Shared},

@@ -60,6 +60,9 @@ enum Action {
         /// A name from `pointsman models list`; all that are there if none is given
         name: Option<String>,
     },
+    /// Time how fast a local model decodes here, plainly and with proposals
+    #[cfg(feature = "local")]
+    Speed(super::decoding::DecodingArgs),
     /// Delete a model
     Remove {
         /// A name from `pointsman models list`
@@ -79,6 +82,8 @@ pub(crate) fn run(args: &ModelsArgs) -> CliResult {
         Action::Pull { name } => install(&store, catalogue::find(Kind::Model, name)?)?,
         Action::List => list(&store, Kind::Model)?,
         Action::Verify { name } => verify(&store, name.as_deref())?,
+        #[cfg(feature = "local")]
+        Action::Speed(args) => return super::decoding::run(args),
         Action::Remove { name } => remove(&store, catalogue::find(Kind::Model, name)?)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -31,8 +31,11 @@ mod tests;
 
 pub(super) use {
     answering::Answering,
+    calibrate::speed,
+    counts::Counted,
     drafting::Drafting,
     order::Aid,
+    pace::{Costs, Pace},
     passes::Passes,
     speculator::{Speculator, off},
 };

@@ -10,7 +10,7 @@ use super::{
         engine::{EngineError, template_message},
         vocabulary::Vocabulary,
     },
-    counts::Counts,
+    counts::{Counted, Counts},
     decode::{Writing, decode},
     order::{Aid, Order},
     pace::{Costs, Pace},
@@ -81,18 +81,28 @@ pub(in super::super) async fn measure(
     pace: Pace,
     costs: &Arc<Costs>,
 ) -> Result<Speeds, EngineError> {
-    let plain = speed(passes, Aid::Nothing, Pace::new(0, false, false), costs).await?;
-    let speculative = speed(passes, aid, pace, costs).await?;
+    let (plain, _) = speed(passes, Aid::Nothing, Pace::new(0, false, false), costs).await?;
+    let (speculative, _) = speed(passes, aid, pace, costs).await?;
     Ok(Speeds { plain, speculative })
 }
 
-async fn speed(passes: &mut Passes, aid: Aid, pace: Pace, costs: &Arc<Costs>) -> Result<f64, EngineError> {
+/// Decodes the task once; returns tokens per second and what was done.
+///
+/// # Errors
+/// The engine failed.
+pub(in super::super) async fn speed(
+    passes: &mut Passes,
+    aid: Aid,
+    pace: Pace,
+    costs: &Arc<Costs>,
+) -> Result<(f64, Counted), EngineError> {
     let task = Message { role: Role::User, text: TASK.to_owned(), parts: Vec::new() };
     let prompt = passes.prompt(vec![template_message(&task)]).await?;
     let vocabulary = Arc::clone(passes.vocabulary());
     let ticks = Arc::new(Mutex::new(Vec::new()));
     let writing = Box::new(Silent { vocabulary, left: TOKENS, ticks: Arc::clone(&ticks) });
-    let order = Order { writing, aid, pace, costs: Arc::clone(costs), counts: Arc::new(Counts::default()) };
+    let counts = Arc::new(Counts::default());
+    let order = Order { writing, aid, pace, costs: Arc::clone(costs), counts: Arc::clone(&counts) };
     if let Some(work) = order.work(prompt, passes.vocabulary()) {
         decode(passes, work).await?;
     }
@@ -100,5 +110,6 @@ async fn speed(passes: &mut Passes, aid: Aid, pace: Pace, costs: &Arc<Costs>) ->
     // From the first token on, so that reading the prompt does not count.
     let span = ticks.first().zip(ticks.last()).map(|(first, last)| *last - *first);
     let seconds = span.unwrap_or_default().as_secs_f64();
-    Ok(if seconds > 0.0 { (ticks.len() - 1) as f64 / seconds } else { 0.0 })
+    let speed = if seconds > 0.0 { (ticks.len() - 1) as f64 / seconds } else { 0.0 };
+    Ok((speed, counts.counted()))
 }
