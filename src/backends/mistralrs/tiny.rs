@@ -20,12 +20,17 @@ const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['rol
 
 /// Writes the model's folder: a Llama with byte-level BPE and a ChatML template.
 pub(super) fn write(dir: &Path) {
+    write_near(dir, 0.0);
+}
+
+/// Writes a model whose weights differ from the other's by up to `noise`.
+pub(super) fn write_near(dir: &Path, noise: f32) {
     let file = |name: &str, content: &Value| fs::write(dir.join(name), content.to_string()).unwrap();
     file("config.json", &config());
     file("generation_config.json", &json!({ "eos_token_id": [2, 0] }));
     file("tokenizer.json", &tokenizer());
     file("tokenizer_config.json", &tokenizer_config());
-    fs::write(dir.join("model.safetensors"), weights()).unwrap();
+    fs::write(dir.join("model.safetensors"), weights(noise)).unwrap();
 }
 
 fn config() -> Value {
@@ -77,8 +82,9 @@ fn tokenizer() -> Value {
 }
 
 /// Safetensors: the header's length in eight bytes, the header as JSON, the numbers.
-fn weights() -> Vec<u8> {
+fn weights(noise: f32) -> Vec<u8> {
     let mut random = ChaCha12Rng::seed_from_u64(1);
+    let mut noises = ChaCha12Rng::seed_from_u64(2);
     let mut header = serde_json::Map::new();
     let mut numbers = Vec::new();
     for (name, shape) in tensors() {
@@ -86,6 +92,7 @@ fn weights() -> Vec<u8> {
         for _ in 0..shape.iter().product() {
             // Norms are one; the spread of the others makes the answers vary without making them certain.
             let number = if shape.len() == 1 { 1.0_f32 } else { random.random_range(-0.35..0.35) };
+            let number = number + noise * noises.random_range(-1.0_f32..1.0);
             numbers.extend(number.to_le_bytes());
         }
         header.insert(name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, numbers.len()] }));

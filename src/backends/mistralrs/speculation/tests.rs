@@ -1,6 +1,7 @@
 //! Passes and decoding on tiny random models, whose every guess is as good as another.
 
 mod answers;
+mod distribution;
 
 use std::{
     path::Path,
@@ -11,7 +12,7 @@ use mistralrs::{AnyModelBuilder, ModelDType, TextModelBuilder, TokenSource};
 use parking_lot::Mutex;
 
 use super::{
-    super::{tiny, vocabulary::Vocabulary},
+    super::{queue::Turn, tiny, vocabulary::Vocabulary},
     counts::{Counted, Counts},
     decode::{Work, Writing, decode},
     drafting::Drafting,
@@ -102,8 +103,11 @@ fn prompt(seed: u32) -> Vec<u32> {
 }
 
 async fn drafting(draft: &Arc<tokio::sync::Mutex<Passes>>) -> Drafting {
-    let turn = Arc::new(tokio::sync::Semaphore::new(1)).acquire_owned().await.unwrap();
-    Drafting::new(Arc::clone(draft).lock_owned().await, turn, 0.0, (1, 0))
+    Drafting::new(Arc::clone(draft).lock_owned().await, turn().await, 0.0, (1, 0))
+}
+
+async fn turn() -> Turn {
+    Arc::new(tokio::sync::Semaphore::new(1)).acquire_owned().await.unwrap()
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {
