@@ -16,6 +16,8 @@ mod serve;
 mod speed;
 mod traffic;
 mod train;
+#[cfg(feature = "local")]
+mod train_tiny;
 
 use std::process::ExitCode;
 
@@ -62,6 +64,9 @@ enum Command {
     Traffic(traffic::TrafficArgs),
     /// Train a router model from outcomes of models on prompts
     Train(train::TrainArgs),
+    /// Train the two tiny language models that tests decode with
+    #[cfg(feature = "local")]
+    TrainTiny(train_tiny::TrainTinyArgs),
 }
 
 impl Cli {
@@ -82,6 +87,8 @@ impl Cli {
             Command::Speed(args) => speed::run(&args),
             Command::Traffic(args) => traffic::run(&args),
             Command::Train(args) => train::run(&args),
+            #[cfg(feature = "local")]
+            Command::TrainTiny(args) => train_tiny::run(&args),
         };
         result.unwrap_or_else(|error| if is_unread(&*error) { ExitCode::SUCCESS } else { report(&*error) })
     }

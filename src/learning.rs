@@ -6,7 +6,7 @@
 //! [`graph`] (written with [`builder`]), [`evidence`] (with [`clusters`]) and [`export`]. [`evaluate`] measures an artifact on
 //! prompts that it did not see.
 //! [`mod@work`] keeps finished stages, [`promotion`] says whether the result may replace the artifact in use.
-//! [`probes`] are what a new model is asked to learn what it can do.
+//! [`probes`] are what a new model is asked to learn what it can do. `tiny` trains the two small language models of the tests.
 //!
 //! What an artifact knows of models is a [`cohort`]: [`abilities`], made honest by [`calibration`], with what a model that nobody
 //! graded starts from ([`newcomers`]) and where the data lie ([`surroundings`], by [`clusters`]). [`profiles`] adds a model to it.
@@ -49,6 +49,8 @@ pub mod progress;
 pub mod promotion;
 pub mod redteam;
 pub mod surroundings;
+#[cfg(feature = "local")]
+pub mod tiny;
 pub mod topics;
 pub mod traffic;
 pub mod train;

@@ -132,6 +132,8 @@ async fn every_subcommand_explains_itself() {
         "models",
         "runtime",
         "train",
+        #[cfg(feature = "local")]
+        "train-tiny",
         "evaluate",
         "profile",
         "redteam",
