@@ -20,7 +20,7 @@
 //! - It has no seed, no natural log-probabilities, no stop strings over several tokens: the hook has.
 //! - A path that does not exist is looked up on a hub: paths are checked first.
 //!
-//! Dropping an answer costs one more token. Tools are refused by name; JSON schemas are kept token by token.
+//! Dropping an answer costs one more token. JSON schemas, also those of tools that must be called, are kept token by token.
 
 mod answer;
 mod convert;
@@ -37,6 +37,7 @@ mod speculation;
 mod status;
 mod survey;
 mod text;
+mod tools;
 mod vocabulary;
 
 #[cfg(test)]
@@ -71,6 +72,7 @@ use self::{
     speculating::Help,
     speculation::Speculator,
     status::{Health, Report},
+    tools::Tooling,
 };
 use super::Backend;
 use crate::{
@@ -219,9 +221,7 @@ impl Inner {
             let error = BackendError::new(Code::Unsupported, message, format!("{} takes no {what}", self.name));
             Err(BackendError { param: Some(param.to_owned()), ..error })
         };
-        if call.chat.has_tools {
-            return refused("tools", "tools");
-        }
+        Tooling::read(&call.chat).map_err(answer::refused)?;
         if call.chat.messages.iter().any(|message| !message.parts.is_empty()) {
             return refused("messages", "anything but text");
         }

@@ -54,14 +54,45 @@ pub struct WholeChoice<'a, L> {
 #[derive(Debug, Serialize)]
 pub struct Message<'a> {
     role: &'static str,
-    content: &'a str,
+    content: Option<&'a str>,
     refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Called<'a>>,
+}
+
+/// A function call of an answer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Called<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    id: &'a str,
+    r#type: &'static str,
+    function: CalledFunction<'a>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct CalledFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+impl<'a> Called<'a> {
+    /// Returns the call of a function with JSON text.
+    pub fn of(id: &'a str, name: &'a str, arguments: &'a str) -> Self {
+        Self { index: None, id, r#type: "function", function: CalledFunction { name, arguments } }
+    }
 }
 
 impl<'a> Message<'a> {
     /// Returns the assistant's message.
     pub fn of_assistant(content: &'a str) -> Self {
-        Self { role: "assistant", content, refusal: None }
+        Self { role: "assistant", content: Some(content), refusal: None, tool_calls: Vec::new() }
+    }
+
+    /// Returns the message with function calls; its content is `null` where it says nothing else.
+    pub fn with_calls(self, tool_calls: Vec<Called<'a>>) -> Self {
+        let content = self.content.filter(|content| !content.is_empty() || tool_calls.is_empty());
+        Self { content, tool_calls, ..self }
     }
 }
 
@@ -85,17 +116,24 @@ pub struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[Called<'a>; 1]>,
 }
 
 impl<'a> Delta<'a> {
     /// Returns what opens a choice.
     pub fn opening() -> Self {
-        Self { role: Some("assistant"), content: Some("") }
+        Self { role: Some("assistant"), content: Some(""), tool_calls: None }
     }
 
     /// Returns more text.
     pub fn text(content: &'a str) -> Self {
-        Self { role: None, content: Some(content) }
+        Self { role: None, content: Some(content), tool_calls: None }
+    }
+
+    /// Returns a whole function call, the one at `index` of its choice.
+    pub fn call(index: usize, call: Called<'a>) -> Self {
+        Self { role: None, content: None, tool_calls: Some([Called { index: Some(index), ..call }]) }
     }
 }
 

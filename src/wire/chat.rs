@@ -16,6 +16,7 @@ use super::{
 mod extension;
 mod messages;
 mod sampling;
+pub mod tools;
 
 pub use extension::Extension;
 pub(super) use extension::take as take_extension;

@@ -14,10 +14,12 @@ use super::{
     speculating::{Help, Seats},
     status::Health,
     text::Text,
+    tools::{Call, Reading, Said, Tooling},
 };
 use crate::{
     domain::{BackendError, Event, EventStream, ModelCall, TokenSignal, Tokens, Usage, WholeReply},
     error::Code,
+    wire::parse::ParseError,
 };
 
 /// Restarts of the engine for one choice. A request that kills it twice would kill it again, at everyone's cost.
@@ -28,6 +30,8 @@ const MOST_RESTARTS: u32 = 1;
 enum Part {
     Role,
     Text(String, Option<Entry>),
+    /// With its place among the calls of its choice.
+    Call(usize, Call),
     Finish(Finish),
     Usage(Usage),
 }
@@ -54,6 +58,11 @@ pub(super) struct Answer {
     usage: Usage,
     /// Of tokens of the first choice that no event has told of.
     signals: Vec<TokenSignal>,
+    tooling: Option<Arc<Tooling>>,
+    /// Of the running choice.
+    reading: Option<Reading>,
+    /// Calls of the running choice.
+    calls: usize,
 }
 
 impl Answer {
@@ -71,8 +80,24 @@ impl Answer {
         let started = Instant::now();
         let (running, choice, next, usage, signals) = (None, 0, Vec::new(), Usage::default(), Vec::new());
         let seats = Some(seats);
-        let mut answer =
-            Self { engine, call, shared, seats, help, head, started, running, choice, next, usage, signals };
+        let tooling = Tooling::read(&call.chat).map_err(refused)?;
+        let mut answer = Self {
+            engine,
+            call,
+            shared,
+            seats,
+            help,
+            head,
+            started,
+            running,
+            choice,
+            next,
+            usage,
+            signals,
+            tooling,
+            reading: None,
+            calls: 0,
+        };
         answer.begin_choice().await?;
         Ok(answer)
     }
@@ -98,7 +123,7 @@ impl Answer {
             match part {
                 Part::Role => choices.push(self.empty_choice()),
                 Part::Usage(_) => {}
-                Part::Text(..) | Part::Finish(_) => {
+                Part::Text(..) | Part::Call(..) | Part::Finish(_) => {
                     if let Some(choice) = choices.last_mut() {
                         choice.take(part);
                     }
@@ -119,6 +144,10 @@ impl Answer {
             Part::Role => self.head.role(index),
             Part::Text(text, entry) => {
                 let event = self.head.content(index, &text, entry.as_ref());
+                self.with_signals(event)
+            }
+            Part::Call(place, call) => {
+                let event = self.head.call(index, place, &call);
                 self.with_signals(event)
             }
             Part::Finish(finish) => {
@@ -162,24 +191,55 @@ impl Answer {
         match self.step(Instant::now() + self.call.context.timeouts.idle).await? {
             Step::Token { text, entry, signal } => {
                 self.signals.extend((self.choice == 0).then_some(signal));
-                if !text.is_empty() || entry.is_some() {
-                    self.next.push(Part::Text(text, entry));
-                }
+                let said = self.read(&text, false);
+                self.push_said(said, entry);
             }
             Step::Ended { finish, text, tokens } => {
                 self.usage.output += Tokens(tokens);
                 self.running = None;
-                self.next.push(Part::Finish(finish));
-                if !text.is_empty() {
-                    self.next.push(Part::Text(text, None));
-                }
+                let said = self.read(&text, true);
+                let has_calls = self.reading.as_ref().is_some_and(Reading::has_calls);
+                let is_called = has_calls && finish == Finish::Stop;
+                self.next.push(Part::Finish(if is_called { Finish::ToolCalls } else { finish }));
+                self.push_said(said, None);
             }
             Step::Began { .. } | Step::BadFormat(_) | Step::Stuck => {}
         }
         Ok(())
     }
 
+    /// Tells calls from text.
+    fn read(&mut self, text: &str, is_end: bool) -> Vec<Said> {
+        let Some(reading) = &mut self.reading else { return vec![Said::Text(text.to_owned())] };
+        let mut said = reading.push(text);
+        if is_end {
+            said.extend(reading.finish());
+        }
+        said
+    }
+
+    /// Lays parts ready, the first on top; likelihoods go with the first text, or alone.
+    fn push_said(&mut self, said: Vec<Said>, mut entry: Option<Entry>) {
+        let mut parts = Vec::new();
+        for said in said {
+            match said {
+                Said::Text(text) if text.is_empty() => {}
+                Said::Text(text) => parts.push(Part::Text(text, entry.take())),
+                Said::Call(call) => {
+                    parts.push(Part::Call(self.calls, call));
+                    self.calls += 1;
+                }
+            }
+        }
+        if entry.is_some() {
+            parts.push(Part::Text(String::new(), entry));
+        }
+        self.next.extend(parts.into_iter().rev());
+    }
+
     async fn begin_choice(&mut self) -> Result<(), BackendError> {
+        self.reading = self.tooling.as_ref().and_then(|tooling| tooling.reading());
+        self.calls = 0;
         let limit = Instant::now() + self.call.context.timeouts.first_token;
         let mut deaths = 0;
         let prompt_tokens = loop {
@@ -200,6 +260,11 @@ impl Answer {
 
     async fn start(&self, seats: Seats) -> Result<Running, EngineError> {
         let making = self.making();
+        // Speculation stands aside: its prompts are made without tools.
+        if let Some(tooling) = &self.tooling {
+            let talk = (self.call.chat.messages.as_slice(), &**tooling);
+            return self.engine.start_with_tools(talk, making, seats.own()).await;
+        }
         let Some(help) = &self.help else {
             return self.engine.start(&self.call.chat.messages, making, seats.own()).await;
         };
@@ -248,6 +313,8 @@ impl Answer {
             sampler: Sampler::new(&chat.sampling, self.seed(), self.choice, usize::from(top)),
             text: Text::new(&chat.stop),
             format: chat.format.clone(),
+            calls: None,
+            shows_marks: false,
             max_tokens: chat.max_tokens,
             wants_logprobs: chat.wants_logprobs,
             health: Arc::clone(&self.shared.health),
@@ -284,8 +351,10 @@ impl Answer {
                 )
             }
             EngineError::BadFormat(reason) => {
-                let message = format!("Model {model} cannot keep to this response_format: {reason}");
-                at("response_format", BackendError::new(Code::UpstreamRejected, message, detail))
+                let is_of_tools = self.tooling.as_ref().is_some_and(|tooling| tooling.is_constrained());
+                let param = if is_of_tools { "tools" } else { "response_format" };
+                let message = format!("Model {model} cannot keep to the request's {param}: {reason}");
+                at(param, BackendError::new(Code::UpstreamRejected, message, detail))
             }
             EngineError::Failed(_) | EngineError::Died => {
                 BackendError::new(Code::UpstreamFailed, format!("Model {model} failed; try again."), detail)
@@ -310,9 +379,16 @@ impl Choice {
                 }
             }
             Part::Finish(finish) => self.finish = Some(finish),
+            Part::Call(_, call) => self.calls.push(call),
             Part::Role | Part::Usage(_) => {}
         }
     }
+}
+
+/// Returns the refusal of a request whose tools are not such as local models take.
+pub(super) fn refused(error: ParseError) -> BackendError {
+    let refusal = BackendError::new(error.code, error.message, "the tools of the request are not taken".to_owned());
+    BackendError { param: error.param, ..refusal }
 }
 
 fn at(param: &str, error: BackendError) -> BackendError {

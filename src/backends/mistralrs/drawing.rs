@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use mistralrs_core::llguidance::api::TopLevelGrammar;
 use tokio::sync::mpsc;
 
 use super::{
     sampler::{Drawn, Likely, Proposal, Sampler},
     status::Health,
     text::Text,
+    tools::MARKS,
     vocabulary::{Grammar, Vocabulary},
 };
 use crate::{
@@ -26,6 +28,8 @@ pub(super) enum Finish {
     Stop,
     /// The caller's limit, or the end of the context.
     Length,
+    /// The model called functions. No drawing says so: it shows in the text.
+    ToolCalls,
 }
 
 /// One token with its text, for `logprobs`.
@@ -79,6 +83,10 @@ pub(super) struct Making {
     pub(super) sampler: Sampler,
     pub(super) text: Text,
     pub(super) format: ResponseFormat,
+    /// What must be written instead of a format.
+    pub(super) calls: Option<TopLevelGrammar>,
+    /// Whether special tokens that mark calls are text.
+    pub(super) shows_marks: bool,
     pub(super) max_tokens: Option<u64>,
     /// Whether steps carry entries for `logprobs`.
     pub(super) wants_logprobs: bool,
@@ -92,6 +100,8 @@ impl Making {
             sampler: Sampler::new(&Sampling::default(), 0, 0, 0),
             text: Text::new(&[]),
             format: ResponseFormat::Text,
+            calls: None,
+            shows_marks: false,
             max_tokens: Some(1),
             wants_logprobs: false,
             health: Arc::default(),
@@ -171,7 +181,7 @@ impl Drawing {
         }
         self.tokens += 1;
         let is_complete = self.grammar.as_mut().is_some_and(|grammar| grammar.accept(drawn.token));
-        let added = self.making.text.push(&vocabulary.bytes(drawn.token));
+        let added = self.making.text.push(&self.bytes(vocabulary, drawn.token));
         let entry = self.making.wants_logprobs.then(|| entry(vocabulary, &drawn));
         self.say(Step::Token { text: added.text, entry, signal: drawn.signal })?;
         if added.is_stopped || is_complete {
@@ -193,7 +203,11 @@ impl Drawing {
         self.limit = Some(self.making.max_tokens.map_or(room, |tokens| tokens.min(room)).max(1));
         self.making.sampler.read(prompt);
         // Here and not at the call, because a large schema takes milliseconds and this thread has them.
-        match vocabulary.grammar(&self.making.format) {
+        let grammar = match self.making.calls.take() {
+            Some(calls) => vocabulary.keep(calls).map(Some),
+            None => vocabulary.grammar(&self.making.format),
+        };
+        match grammar {
             Ok(grammar) => self.grammar = grammar,
             Err(reason) => {
                 self.say(Step::BadFormat(reason))?;
@@ -209,6 +223,16 @@ impl Drawing {
             None => None,
         };
         self.making.sampler.draw(logits, mask.as_ref(), proposal)
+    }
+
+    fn bytes(&self, vocabulary: &Vocabulary, token: u32) -> Vec<u8> {
+        if self.making.shows_marks {
+            let spelling = vocabulary.spelling(token);
+            if MARKS.iter().any(|mark| mark.as_bytes() == spelling) {
+                return spelling;
+            }
+        }
+        vocabulary.bytes(token)
     }
 
     fn end(&mut self, finish: Finish) -> Option<u32> {

@@ -15,7 +15,7 @@ use std::{
 use either::Either;
 use indexmap::IndexMap;
 use mistralrs::{Model, NormalRequest, Request, Response, SamplingParams};
-use mistralrs_core::{MessageContent, RequestMessage};
+use mistralrs_core::{MessageContent, Pipeline, RequestMessage};
 use tokio::{
     sync::{
         Mutex,
@@ -30,6 +30,7 @@ use super::{
     hook::Hook,
     queue::Turn,
     speculation::Passes,
+    tools::{Opening, Tooling},
     vocabulary::Vocabulary,
 };
 use crate::wire::chat::{Message, Role};
@@ -71,6 +72,7 @@ pub(super) enum EngineError {
 /// A loaded model.
 pub(super) struct Engine {
     model: Model,
+    pipeline: Arc<Mutex<dyn Pipeline>>,
     vocabulary: Arc<Vocabulary>,
     passes: Result<Arc<Mutex<Passes>>, &'static str>,
     ids: AtomicUsize,
@@ -92,10 +94,14 @@ enum Reason {
 }
 
 impl Engine {
-    pub(super) fn new(model: Model, vocabulary: Arc<Vocabulary>, passes: Result<Passes, &'static str>) -> Self {
+    pub(super) fn new(
+        (model, pipeline): (Model, Arc<Mutex<dyn Pipeline>>),
+        vocabulary: Arc<Vocabulary>,
+        passes: Result<Passes, &'static str>,
+    ) -> Self {
         let passes = passes.map(|passes| Arc::new(Mutex::new(passes)));
         // 0 is what the engine calls its own trial runs.
-        Self { model, vocabulary, passes, ids: AtomicUsize::new(1) }
+        Self { model, pipeline, vocabulary, passes, ids: AtomicUsize::new(1) }
     }
 
     /// Returns what the tokens mean.
@@ -130,12 +136,50 @@ impl Engine {
     /// Dropping the future starts nothing, or a sequence that ends at its first token.
     pub(super) async fn start(&self, messages: &[Message], making: Making, turn: Turn) -> Result<Running, EngineError> {
         let window = self.check_length(messages)?;
+        let chat = RequestMessage::Chat {
+            messages: messages.iter().map(template_message).collect(),
+            enable_thinking: None,
+            reasoning_effort: None,
+        };
+        self.launch(chat, making, turn, window).await
+    }
+
+    /// Starts an answer that may call tools.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; or the tools' schemas cannot be kept.
+    ///
+    /// # Cancel safety
+    /// As [`Engine::start`].
+    pub(super) async fn start_with_tools(
+        &self,
+        (messages, tooling): (&[Message], &Tooling),
+        making: Making,
+        turn: Turn,
+    ) -> Result<Running, EngineError> {
+        let window = self.check_length(messages)?;
+        let Opening { tokens, style } = tooling.open(&*self.pipeline, messages).await?;
+        if tokens.len() as u64 >= window {
+            return Err(EngineError::TooLong { window });
+        }
+        let calls = tooling.grammar(style).map_err(EngineError::BadFormat)?;
+        let making = Making { calls, shows_marks: true, ..making };
+        self.launch(RequestMessage::CompletionTokens(tokens), making, turn, window).await
+    }
+
+    async fn launch(
+        &self,
+        message: RequestMessage,
+        making: Making,
+        turn: Turn,
+        window: u64,
+    ) -> Result<Running, EngineError> {
         let longest = making.max_tokens.map_or(window, |tokens| tokens.min(window));
         let room = usize::try_from(longest).unwrap_or(usize::MAX / 4) + SPARE_ROOM;
         let (step_sender, steps) = mpsc::channel(room);
         let (response, responses) = mpsc::channel(room);
         let hook = Hook::new(Arc::clone(&self.vocabulary), Drawing::new(making, step_sender), turn);
-        self.send(self.request(messages, room, response, hook)).await?;
+        self.send(self.request(message, room, response, hook)).await?;
         Ok(Running { steps, reason: Reason::Engine(responses), window })
     }
 
@@ -145,12 +189,7 @@ impl Engine {
         self.model.inner().get_sender(None).unwrap().try_send(Request::Terminate).unwrap();
     }
 
-    fn request(&self, messages: &[Message], room: usize, response: mpsc::Sender<Response>, hook: Hook) -> Request {
-        let message = RequestMessage::Chat {
-            messages: messages.iter().map(template_message).collect(),
-            enable_thinking: None,
-            reasoning_effort: None,
-        };
+    fn request(&self, message: RequestMessage, room: usize, response: mpsc::Sender<Response>, hook: Hook) -> Request {
         // Greedy, because the hook leaves one possible token; the limit is the hook's, this one only a last resort.
         let sampling = SamplingParams { temperature: Some(0.0), max_len: Some(room), ..SamplingParams::neutral() };
         let id = self.ids.fetch_add(1, Ordering::Relaxed);

@@ -100,8 +100,9 @@ async fn start(builder: AnyModelBuilder, most: Tokens) -> Result<Engine, LoadErr
     let vocabulary = Arc::new(vocabulary);
     let own = (Arc::clone(&pipeline), scheduler.clone(), config.clone());
     let model = mistralrs::model_builder_trait::build_model_from_pipeline(own.0, own.1, own.2).await;
+    let shared = (model, Arc::clone(&pipeline));
     let passes = Passes::new(pipeline, scheduler, config, Arc::clone(&vocabulary)).await;
-    Ok(Engine::new(model, vocabulary, passes))
+    Ok(Engine::new(shared, vocabulary, passes))
 }
 
 fn builder(source: &WeightSource, place: &WeightPlace, report: &Report) -> Result<AnyModelBuilder, LoadError> {

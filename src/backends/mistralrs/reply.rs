@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::drawing::{Entry, Finish, Spelled};
+use super::{
+    drawing::{Entry, Finish, Spelled},
+    tools::Call,
+};
 use crate::{
     domain::{Event, Usage, WholeReply},
-    wire::answer::{Answer, CHUNK, COMPLETION, ChunkChoice, Counts, Delta, Message, WholeChoice},
+    wire::answer::{Answer, CHUNK, COMPLETION, Called, ChunkChoice, Counts, Delta, Message, WholeChoice},
 };
 
 /// What every chunk of an answer repeats.
@@ -28,6 +31,7 @@ pub(super) struct Choice {
     pub(super) text: String,
     pub(super) entries: Option<Vec<Entry>>,
     pub(super) finish: Option<Finish>,
+    pub(super) calls: Vec<Call>,
 }
 
 impl Finish {
@@ -35,6 +39,7 @@ impl Finish {
         match self {
             Self::Stop => "stop",
             Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
         }
     }
 }
@@ -72,6 +77,12 @@ impl Head {
         Event { has_content: !text.is_empty(), ..event }
     }
 
+    /// Returns a chunk with a function call, the one at `place` of its choice.
+    pub(super) fn call(&self, index: u32, place: usize, call: &Call) -> Event {
+        let event = self.chunk(index, Delta::call(place, called(call)), None, None);
+        Event { has_content: true, ..event }
+    }
+
     /// Returns the chunk that closes a choice.
     pub(super) fn finish(&self, index: u32, finish: Finish) -> Event {
         self.chunk(index, Delta::default(), None, Some(finish.name()))
@@ -87,7 +98,7 @@ impl Head {
     pub(super) fn whole(&self, choices: &[Choice], usage: Usage) -> WholeReply {
         let bodies = (0..).zip(choices).map(|(index, choice)| WholeChoice {
             index,
-            message: Message::of_assistant(&choice.text),
+            message: Message::of_assistant(&choice.text).with_calls(choice.calls.iter().map(called).collect()),
             logprobs: choice.entries.as_deref().map(logprobs),
             finish_reason: choice.finish.map(Finish::name),
         });
@@ -122,6 +133,10 @@ impl Head {
     fn body<C: Serialize>(&self, object: &'static str, choices: Vec<C>, usage: Option<Option<Counts>>) -> Bytes {
         Answer { id: &self.id, object, created: self.created, model: &self.model, choices, usage }.to_bytes()
     }
+}
+
+fn called(call: &Call) -> Called<'_> {
+    Called::of(&call.id, &call.name, &call.arguments)
 }
 
 fn logprobs(entries: &[Entry]) -> Logprobs {
@@ -166,6 +181,17 @@ mod tests {
         insta::assert_snapshot!(text(&head(false).role(0)), @r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"small","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}"#);
         insta::assert_snapshot!(text(&head(true).content(1, "Hi", Some(&entry))), @r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"small","choices":[{"index":1,"delta":{"content":"Hi"},"logprobs":{"content":[{"token":"Hi","logprob":-0.5,"bytes":[72,105],"top_logprobs":[{"token":"Yo","logprob":-9999.0,"bytes":[89,111]}]}],"refusal":null},"finish_reason":null}],"usage":null}"#);
         insta::assert_snapshot!(text(&head(false).finish(0, Finish::Length)), @r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"small","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]}"#);
+    }
+
+    #[test]
+    fn calls_look_like_openai_s() {
+        let call = Call { id: "call_1".to_owned(), name: "f".to_owned(), arguments: "{\"a\": 1}".to_owned() };
+        let choice = Choice { calls: vec![call.clone()], finish: Some(Finish::ToolCalls), ..Choice::default() };
+
+        let whole = head(false).whole(&[choice], Usage::default());
+
+        insta::assert_snapshot!(text(&head(false).call(0, 1, &call)), @r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"small","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}}]},"logprobs":null,"finish_reason":null}]}"#);
+        insta::assert_snapshot!(String::from_utf8_lossy(&whole.body), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":7,"model":"small","choices":[{"index":0,"message":{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#);
     }
 
     #[test]

@@ -102,11 +102,18 @@ impl Vocabulary {
             ResponseFormat::JsonObject => serde_json::json!({ "type": "object" }),
             ResponseFormat::JsonSchema(schema) => serde_json::from_str(schema).map_err(|error| error.to_string())?,
         };
-        let parser = self.parsers.create_parser(TopLevelGrammar::from_json_schema(schema));
-        let matcher = Matcher::new(parser);
+        self.keep(TopLevelGrammar::from_json_schema(schema)).map(Some)
+    }
+
+    /// Returns a grammar to be kept.
+    ///
+    /// # Errors
+    /// It is not one that can be kept; the text says why.
+    pub(super) fn keep(&self, grammar: TopLevelGrammar) -> Result<Grammar, String> {
+        let matcher = Matcher::new(self.parsers.create_parser(grammar));
         match matcher.get_error() {
             Some(error) => Err(error),
-            None => Ok(Some(Grammar(matcher))),
+            None => Ok(Grammar(matcher)),
         }
     }
 }
