@@ -37,6 +37,8 @@ pub mod constant;
 pub mod evidence;
 pub mod familiarity;
 pub mod folder;
+#[cfg(test)]
+mod languages;
 pub mod live;
 pub mod load;
 pub mod onnx;

@@ -123,6 +123,7 @@ mod tests {
         scoring::{
             Outputs, Scorer,
             folder::{DEFAULT_ARTIFACT, Folder},
+            languages::QUESTIONS,
             onnx,
         },
     };
@@ -223,36 +224,9 @@ mod tests {
 
     /// Twenty languages, nothing, binary, and ten megabytes.
     fn prompts_of_any_kind() -> Vec<String> {
+        let odd = ["", " \n\t\r\n ", "\u{0}\u{1}\u{7f}\u{fffd}\u{202e}\u{feff}", "What is 2+2?"];
         let huge = "x".repeat(10_000_000);
-        [
-            "",
-            " \n\t\r\n ",
-            "\u{0}\u{1}\u{7f}\u{fffd}\u{202e}\u{feff}",
-            "What is 2+2?",
-            "Wie spät ist es?",
-            "Quelle heure est-il ?",
-            "¿Qué hora es?",
-            "Che ore sono?",
-            "Que horas são?",
-            "几点了？",
-            "何時ですか",
-            "몇 시예요?",
-            "Который час?",
-            "كم الساعة؟",
-            "מה השעה?",
-            "क्या समय हुआ है?",
-            "কয়টা বাজে?",
-            "நேரம் என்ன?",
-            "กี่โมงแล้ว",
-            "Mấy giờ rồi?",
-            "Saat kaç?",
-            "Τι ώρα είναι;",
-            "Hvad er klokken?",
-            "ስንት ሰዓት ነው?",
-            huge.as_str(),
-        ]
-        .map(str::to_owned)
-        .to_vec()
+        odd.into_iter().chain(QUESTIONS).map(str::to_owned).chain([huge]).collect()
     }
 
     async fn scores_any_prompt(runtime: &Runtime) {

@@ -91,7 +91,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scoring::folder::{DEFAULT_ARTIFACT, Folder};
+    use crate::scoring::{
+        folder::{DEFAULT_ARTIFACT, Folder},
+        languages::QUESTIONS,
+    };
 
     fn shipped() -> Tokens {
         Tokens::parse(&Folder::Embedded(DEFAULT_ARTIFACT).read("tokenizer.json").unwrap()).unwrap()
@@ -110,31 +113,7 @@ mod tests {
     #[test]
     fn twenty_languages_and_binary_have_ids_in_range() {
         let tokens = shipped();
-        let texts = [
-            "Wie spät ist es?",
-            "Quelle heure est-il ?",
-            "¿Qué hora es?",
-            "Che ore sono?",
-            "Que horas são?",
-            "几点了？",
-            "何時ですか",
-            "몇 시예요?",
-            "Который час?",
-            "كم الساعة؟",
-            "מה השעה?",
-            "क्या समय हुआ है?",
-            "কয়টা বাজে?",
-            "நேரம் என்ன?",
-            "กี่โมงแล้ว",
-            "Mấy giờ rồi?",
-            "Saat kaç?",
-            "Τι ώρα είναι;",
-            "Hvad er klokken?",
-            "ስንት ሰዓት ነው?",
-            "\u{0}\u{1}\u{fffd}\u{202e}",
-        ];
-
-        for text in texts {
+        for text in QUESTIONS.into_iter().chain(["\u{0}\u{1}\u{fffd}\u{202e}"]) {
             let ids = tokens.ids(text).unwrap();
 
             assert!(!ids.is_empty() && ids.iter().all(|id| (*id as usize) < tokens.count()), "{text}");
