@@ -1,8 +1,8 @@
 //! How long tokenising and scoring one prompt takes, on one thread: the router inside the program at 16, 128 and 512 tokens and at
 //! ten megabytes, and all-MiniLM-L6-v2 beside it, on both engines.
 //!
-//! ONNX Runtime takes part where `pointsman runtime install` has put it, the encoder where `pointsman router minilm` has.
-//! `pointsman speed` gives p50 and p99.
+//! ONNX Runtime takes part where `pointsman runtime install` has put it, the encoder where `pointsman train --encoder minilm`
+//! has, both in `POINTSMAN_DATA_DIR`. `pointsman speed` gives p50 and p99.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
