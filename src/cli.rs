@@ -8,6 +8,7 @@ mod decoding;
 mod evaluate;
 mod keys;
 mod models;
+mod plans;
 mod profile;
 mod redteam;
 mod route;
@@ -56,6 +57,8 @@ enum Command {
     Profile(profile::ProfileArgs),
     /// Measure a router on prompts that it did not see
     Evaluate(evaluate::EvaluateArgs),
+    /// Measure plans of several calls on recorded answers
+    Plans(plans::PlansArgs),
     /// Search for text that pushes the routing to dearer models, and measure how far it does
     Redteam(redteam::RedteamArgs),
     /// Time the scoring of a prompt on this machine
@@ -83,6 +86,7 @@ impl Cli {
             Command::Completions(args) => completions::run(&args),
             Command::Profile(args) => profile::run(&args),
             Command::Evaluate(args) => evaluate::run(&args),
+            Command::Plans(args) => plans::run(&args),
             Command::Redteam(args) => redteam::run(&args),
             Command::Speed(args) => speed::run(&args),
             Command::Traffic(args) => traffic::run(&args),

@@ -6,7 +6,8 @@
 //! [`graph`] (written with [`builder`]), [`evidence`] (with [`clusters`]) and [`export`]. [`evaluate`] measures an artifact on
 //! prompts that it did not see.
 //! [`mod@work`] keeps finished stages, [`promotion`] says whether the result may replace the artifact in use.
-//! [`probes`] are what a new model is asked to learn what it can do. `tiny` trains the two small language models of the tests.
+//! [`probes`] are what a new model is asked to learn what it can do. [`plans`] measures plans of several calls on recorded answers.
+//! `tiny` trains the two small language models of the tests.
 //!
 //! What an artifact knows of models is a [`cohort`]: [`abilities`], made honest by [`calibration`], with what a model that nobody
 //! graded starts from ([`newcomers`]) and where the data lie ([`surroundings`], by [`clusters`]). [`profiles`] adds a model to it.
@@ -41,6 +42,7 @@ pub mod minilm;
 pub mod names;
 pub mod newcomers;
 pub mod off_policy;
+pub mod plans;
 pub mod presence;
 pub mod probes;
 pub mod profiles;

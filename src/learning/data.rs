@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{LearningError, names::public_name};
 use crate::scoring::artifact::{prompt_hash, question_hash};
@@ -136,6 +136,19 @@ pub fn read_sets(path: &Path) -> Result<Vec<Set>, LearningError> {
     if single.join("meta.json").is_file() {
         return Ok(vec![read_set(single, path.is_file().then_some(path))?]);
     }
+    let sets: Result<Vec<Set>, LearningError> =
+        set_folders(path)?.iter().map(|folder| read_set(folder, None)).collect();
+    Ok(sets?.into_iter().filter(|set| !set.records.is_empty()).collect())
+}
+
+/// Returns the folders of sets in a folder, in the order of their names; of a set its own.
+///
+/// # Errors
+/// There is none.
+pub(super) fn set_folders(path: &Path) -> Result<Vec<PathBuf>, LearningError> {
+    if path.join("meta.json").is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
     let entries = std::fs::read_dir(path).map_err(|source| unreadable(path, source))?;
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     folders.retain(|folder| folder.join("meta.json").is_file());
@@ -143,8 +156,7 @@ pub fn read_sets(path: &Path) -> Result<Vec<Set>, LearningError> {
     if folders.is_empty() {
         return Err(LearningError::NoData { path: path.to_owned() });
     }
-    let sets: Result<Vec<Set>, LearningError> = folders.iter().map(|folder| read_set(folder, None)).collect();
-    Ok(sets?.into_iter().filter(|set| !set.records.is_empty()).collect())
+    Ok(folders)
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> LearningError {
@@ -152,17 +164,27 @@ fn unreadable(path: &Path, source: std::io::Error) -> LearningError {
 }
 
 fn read_set(folder: &Path, records: Option<&Path>) -> Result<Set, LearningError> {
-    let meta_path = folder.join("meta.json");
-    let bytes = std::fs::read(&meta_path).map_err(|source| unreadable(&meta_path, source))?;
-    let meta: Meta = serde_json::from_slice(&bytes).map_err(|error| malformed(&meta_path, 0, &error))?;
-    let packed = folder.join("records.jsonl.zst");
-    let plain = folder.join("records.jsonl");
-    let path = records.map(Path::to_owned).unwrap_or(if packed.is_file() { packed } else { plain });
+    let meta = read_meta(folder)?;
+    let path = records.map_or_else(|| records_of(folder), Path::to_owned);
     let records = parse_records(&path, &read_text(&path)?, meta.models.len())?;
     Ok(Set { meta, records })
 }
 
-fn read_text(path: &Path) -> Result<Vec<u8>, LearningError> {
+/// Reads `meta.json` of a set's folder.
+pub(super) fn read_meta(folder: &Path) -> Result<Meta, LearningError> {
+    let path = folder.join("meta.json");
+    let bytes = std::fs::read(&path).map_err(|source| unreadable(&path, source))?;
+    serde_json::from_slice(&bytes).map_err(|error| malformed(&path, 0, &error))
+}
+
+/// Returns where the records of a set's folder are.
+pub(super) fn records_of(folder: &Path) -> PathBuf {
+    let packed = folder.join("records.jsonl.zst");
+    if packed.is_file() { packed } else { folder.join("records.jsonl") }
+}
+
+/// Reads records, packed or plain.
+pub(super) fn read_text(path: &Path) -> Result<Vec<u8>, LearningError> {
     let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
     if path.extension().is_some_and(|extension| extension == "zst") {
         return zstd::decode_all(bytes.as_slice()).map_err(|source| unreadable(path, source));
@@ -170,7 +192,7 @@ fn read_text(path: &Path) -> Result<Vec<u8>, LearningError> {
     Ok(bytes)
 }
 
-fn malformed(path: &Path, line: usize, error: &dyn std::fmt::Display) -> LearningError {
+pub(super) fn malformed(path: &Path, line: usize, error: &dyn std::fmt::Display) -> LearningError {
     LearningError::Malformed { path: path.to_owned(), line, message: error.to_string() }
 }
 
@@ -180,7 +202,7 @@ fn parse_records(path: &Path, text: &[u8], models: usize) -> Result<Vec<Record>,
         if line.is_empty() {
             continue;
         }
-        let record = parse_record(line).map_err(|error| malformed(path, index + 1, &error))?;
+        let record: Record = parse_record(line).map_err(|error| malformed(path, index + 1, &error))?;
         check_record(&record, models).map_err(|message| malformed(path, index + 1, &message))?;
         if !record.contaminated && !record.prompt.trim().is_empty() {
             records.push(record);
@@ -208,7 +230,7 @@ fn check_record(record: &Record, models: usize) -> Result<(), String> {
 }
 
 /// Parses a line. Python writes what it does not know as `NaN`, which is not JSON; such a line is read again with `null`.
-fn parse_record(line: &[u8]) -> Result<Record, serde_json::Error> {
+pub(super) fn parse_record<T: DeserializeOwned>(line: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(line).or_else(|error| {
         let text = String::from_utf8_lossy(line);
         let patched = text.replace(",NaN", ",null").replace("[NaN", "[null");

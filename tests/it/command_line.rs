@@ -137,6 +137,7 @@ async fn every_subcommand_explains_itself() {
         "evaluate",
         "profile",
         "redteam",
+        "plans",
         "keys",
         "completions",
     ] {

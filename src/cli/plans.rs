@@ -1,0 +1,79 @@
+//! `pointsman plans`: what plans of several calls would have reached on recorded answers.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand, ValueEnum};
+use pointsman::learning::{
+    evaluate::presets::expand,
+    plans::{Settings, answers::read, measure, report::markdown},
+};
+
+use super::CliResult;
+
+/// Arguments of `plans`.
+#[derive(Args)]
+pub(crate) struct PlansArgs {
+    #[command(subcommand)]
+    command: PlansCommand,
+}
+
+#[derive(Subcommand)]
+enum PlansCommand {
+    /// Measure probe and agree where answers are recorded, and deferral tests where signals of two models are
+    Evaluate(EvaluateArgs),
+}
+
+/// How the report is written.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Markdown
+    Md,
+    /// JSON
+    Json,
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Data are folders with meta.json and records.jsonl, packed as .zst or plain. Answers are `pred` (a letter per \
+                        model, - for none, ? for not asked) or `ans` (equal numbers are equal answers, -1 for none); signals are \
+                        `avg_logp`, `avg_entropy` and `self_verify` of the first of two models. All records count, whatever their \
+                        split: each is judged by what was fitted on others."
+)]
+struct EvaluateArgs {
+    /// A set, or a folder of sets; may be given several times
+    #[arg(long, required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// Choose among these models only, by public name or preset (mmlu-pro-9)
+    #[arg(long, value_delimiter = ',')]
+    models: Vec<String>,
+    /// Divisions into folds
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
+    /// Resamples of every bootstrap
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: u32,
+    /// How the report is written
+    #[arg(long, value_enum, default_value = "md")]
+    format: Format,
+}
+
+/// Measures and prints the report.
+pub(crate) fn run(args: &PlansArgs) -> CliResult {
+    let PlansCommand::Evaluate(args) = &args.command;
+    let mut sets = Vec::new();
+    for path in &args.data {
+        sets.extend(read(path)?);
+    }
+    let settings = Settings { only: expand(&args.models), seeds: args.seeds, rounds: args.rounds as usize };
+    let report = measure(&sets, &settings);
+    if report.probes.is_empty() && report.deferral.is_empty() {
+        return Err(
+            "no set has answers of cheap models to compare, or signals of two models; check --data and --models".into(),
+        );
+    }
+    match args.format {
+        Format::Md => write!(std::io::stdout(), "{}", markdown(&report))?,
+        Format::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

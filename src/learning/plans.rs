@@ -1,0 +1,87 @@
+//! What plans of several calls would have reached on recorded answers: offline, and reproducible by anyone.
+//!
+//! ```text
+//! answers     records           -> who answered what, how well, at which cost, with which signals
+//! agreement   answers of probes -> how likely each model is right, and who answers
+//! trial       folds             -> probes and settings chosen on other prompts, and what came of them
+//! channels    answers           -> how many independent voices a set of models has
+//! deferral    signals           -> how well a test tells when a small model's answer is not enough
+//! report      Markdown and JSON
+//! ```
+//!
+//! # Invariants
+//!
+//! - Nothing that is reported of a prompt was fitted or chosen on it: probes, posteriors and settings come from other folds.
+//! - No router takes part: what is measured is what the answers themselves say. So no prompt counts as seen.
+//! - The same files and settings give the same report on any number of threads.
+
+pub mod agreement;
+pub mod answers;
+pub mod channels;
+pub mod deferral;
+mod logistic;
+pub mod report;
+pub mod trial;
+
+use rand::seq::SliceRandom;
+
+use self::{
+    answers::{Answered, Recorded},
+    report::{DeferralReport, ProbeReport, Report},
+};
+use super::encoder::stage_rng;
+
+/// Every prompt is judged by what the other four fifths say.
+const FOLDS: usize = 5;
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Public names of the models to choose from; empty for all that answered most prompts.
+    pub only: Vec<String>,
+    /// Divisions into folds that figures are means of.
+    pub seeds: u64,
+    /// Resamples of every bootstrap.
+    pub rounds: usize,
+}
+
+/// Measures what can be measured on each set: agreement where answers are recorded, deferral where signals are.
+pub fn measure(sets: &[Recorded], settings: &Settings) -> Report {
+    let mut report =
+        Report { seeds: settings.seeds, rounds: settings.rounds, probes: Vec::new(), deferral: Vec::new() };
+    for set in sets {
+        let answered = Answered::of(set, &settings.only);
+        report.probes.extend(answered.and_then(|set| ProbeReport::of(&set, settings)));
+        report.deferral.extend(DeferralReport::of(set, settings));
+    }
+    report
+}
+
+/// Divides `count` prompts by chance: of each fold its own and the others, these in an order by chance too.
+fn folds(count: usize, seed: u64) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut stage_rng(seed, 12));
+    let of = |fold: usize| {
+        let is_own = |place: usize| place % FOLDS == fold;
+        let pick = |wanted: bool| {
+            order.iter().enumerate().filter(|(place, _)| is_own(*place) == wanted).map(|(_, row)| *row).collect()
+        };
+        (pick(true), pick(false))
+    };
+    (0..FOLDS).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_prompt_is_in_one_fold_and_seeds_divide_otherwise() {
+        let mut own: Vec<usize> = folds(23, 1).into_iter().flat_map(|(own, _)| own).collect();
+        own.sort_unstable();
+
+        assert_eq!(own, (0..23).collect::<Vec<_>>());
+        assert!(folds(23, 1).iter().all(|(own, others)| own.iter().all(|row| !others.contains(row))));
+        assert_ne!(folds(23, 1), folds(23, 2));
+    }
+}
