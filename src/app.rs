@@ -32,7 +32,7 @@ use crate::{
     config::Config,
     domain::Availability,
     execute::{Executor, Models},
-    gateway::{Gateway, Parts},
+    gateway::{Gateway, Meanings, Parts},
     policy::Policies,
     runtime::{SharedClock, Stop, SystemClock, Tasks},
     scoring::Live,
@@ -50,6 +50,7 @@ pub struct App {
     models: Arc<Models>,
     scorer: Option<Arc<Live>>,
     cache: Arc<dyn CacheStore>,
+    meanings: Arc<Meanings>,
     stop: Stop,
     tasks: Tasks,
     // Dropped last: connections live on it.
@@ -87,12 +88,14 @@ impl App {
         let models = Arc::new(ground.models()?);
         let policies = Arc::new(parts::policies(&config, &clock, &telemetry)?);
         let cache = parts::cache(&config, &clock);
+        let meanings = Arc::new(Meanings::new(config.cache.semantic_bytes, Arc::clone(&clock)));
         let gateway = Gateway::new(Parts {
             policies: Arc::clone(&policies),
             models: Arc::clone(&models),
             executor: Arc::new(Executor::new(Arc::clone(&models), config.resilience.clone())),
             scorer: scorer.clone(),
             cache: Arc::clone(&cache),
+            meanings: Arc::clone(&meanings),
             admission: Arc::new(parts::admission(&config, &clock, &stop, ledger.as_deref())?),
             books: Arc::new(parts::books(&config, (&clock, &stop), &telemetry, ledger.as_ref())),
             tasks: tasks.clone(),
@@ -113,6 +116,7 @@ impl App {
             models,
             scorer,
             cache,
+            meanings,
             stop,
             tasks,
             _outbound: outbound,

@@ -9,12 +9,15 @@
 //! - Two requests share a key only if they ask the same: every field counts, known or not, but for those in
 //!   [`key::IGNORED`]; so does the policy with its version, and what the caller prefers.
 //!
+//! [`semantic`] keeps answers a second time, by the meaning of what was asked, where a policy wants that.
+//!
 //! To add a store: a file here, a call of the contract test, a variant in `config`, an arm in `app.rs`.
 
 pub mod key;
 mod memory;
 mod none;
 mod rule;
+pub mod semantic;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,7 @@
 //! One file per subcommand: arguments, a call into the library, words for people.
 
 mod banner;
+mod cache;
 mod check;
 mod completions;
 #[cfg(feature = "local")]
@@ -49,6 +50,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Fetch and list the runtime that runs the router model
     Runtime(runtime::RuntimeArgs),
+    /// Measure how often the semantic cache answers, and how often wrongly
+    Cache(cache::CacheArgs),
     /// Make, list and revoke API keys
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
@@ -82,6 +85,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Models(args) => models::run(&args),
             Command::Runtime(args) => runtime::run(&args),
+            Command::Cache(args) => cache::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Profile(args) => profile::run(&args),

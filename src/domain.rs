@@ -35,7 +35,7 @@ pub mod tokens;
 pub use ask::{Ask, Availability, Calibrated, Candidate, Estimate, Evidence, LoadStep, Needs, RequestFacts, Signals};
 pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
 pub use backend_error::BackendError;
-pub use cache_rule::{CacheControl, CacheRule};
+pub use cache_rule::{CacheControl, CacheRule, Judge, SemanticRule};
 pub use call::{CallContext, EmbedCall, ModelCall, TextCall};
 pub use conformal::{Conformal, Tail};
 pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, RejectionCode, Terms};

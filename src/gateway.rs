@@ -11,11 +11,13 @@ mod candidates;
 mod explain;
 mod facts;
 mod failure;
+mod flight;
 mod grading;
 mod health;
 mod keep;
 mod listing;
 mod names;
+mod near;
 mod passing;
 mod plain;
 mod quotas;
@@ -34,12 +36,16 @@ use tracing::Instrument;
 pub use self::{
     answer::{Answer, Bill, Check, Health, Listing, Passage, Refusal, RequestContext},
     names::{AUTO, Names},
+    near::Meanings,
 };
 use self::{
+    asking::Order,
     cached::LookUp,
     candidates::Question,
     failure::Failure,
+    flight::Flights,
     names::{Resolver, Target},
+    near::Meaning,
     passing::{Body, Extras},
     quotas::Quotas,
     run::Run,
@@ -71,6 +77,8 @@ pub struct Parts {
     pub scorer: Option<Arc<Live>>,
     /// The exact cache.
     pub cache: Arc<dyn CacheStore>,
+    /// The semantic cache.
+    pub meanings: Arc<Meanings>,
     /// Who may go in.
     pub admission: Arc<Admission>,
     /// Records.
@@ -117,12 +125,13 @@ pub struct Settings {
 pub struct Gateway {
     parts: Parts,
     quotas: Quotas,
+    flights: Flights,
 }
 
 impl Gateway {
     /// Returns a gateway of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, quotas: Quotas::default() })
+        Arc::new(Self { parts, quotas: Quotas::default(), flights: Flights::default() })
     }
 
     /// Answers a chat request.
@@ -155,16 +164,21 @@ impl Gateway {
         run.note_target(&target);
         let facts = facts::of_chat(&call);
         self.admit(run, &target, &facts)?;
-        let slot = match self.look_up(run, &target, &call).await {
+        let mut duty = match self.look_up(run, &target, &call).await {
             LookUp::Hit(hit) => return self.answer_again(run, &target, &hit, &call).await,
-            LookUp::Miss(slot) => slot,
+            LookUp::Join(reader) => return self.answer_along(run, &target, reader, &call).await,
+            LookUp::Miss(duty) => duty,
         };
         let prompt = facts::prompt_view(&call, facts.input_tokens);
         let scores = self.score(run, &target, &prompt).await;
+        let meaning = Meaning { prompt: &prompt, scores: &scores, duty: &mut duty };
+        if let Some(hit) = self.look_near(run, &target, &call, meaning) {
+            return self.answer_again(run, &target, &hit, &call).await;
+        }
         let (decision, ask) = self.decide(run, &target, (facts, &prompt), &scores)?;
         let explanation = run.wants_explanation().then(|| explain::field(&decision, &ask)).transpose()?;
-        let body = self.execute(run, &target, (decision.plan, &ask), &call).await?;
-        Ok((body, Extras { slot, explanation }))
+        let body = self.execute(run, &target, Order { plan: decision.plan, ask: &ask, duty }, &call).await?;
+        Ok((body, Extras { explanation }))
     }
 
     fn resolver<'a>(&'a self, policies: &'a PolicySet) -> Resolver<'a> {

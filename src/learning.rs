@@ -24,6 +24,7 @@
 
 pub mod abilities;
 pub mod builder;
+pub mod cache_evaluation;
 pub mod calibration;
 pub mod card;
 pub mod clusters;

@@ -8,8 +8,9 @@
 //! accounting   open                  RecordGuard: from here exactly one record, whatever happens
 //! gateway      snapshot              policies.current()   one Arc for the whole request
 //! admission    admit                 (&ChatCall, &Limits) -> Permit              429 / 503, RAII
-//! cache        look up               Hit(Reply) | Miss(Slot)
+//! cache        look up               Hit(Reply) | Join(running call) | Miss(duty to launch and keep)
 //! scoring      score                 &PromptView       -> Scores                 failure or deadline -> unavailable, never 5xx
+//! cache        look near             Scores            -> a stored answer to the same in other words, or a lesson to learn
 //! routing      decide                Strategy::decide(&Ask) -> Decision { plan, reason, alternatives }    pure
 //! execute      run                   Plan              -> Reply::{Whole, Stream}
 //! api          respond               Reply             -> HTTP / SSE

@@ -143,8 +143,24 @@ impl RecordGuard {
         self.finish(outcome);
     }
 
-    fn finish(&mut self, outcome: Outcome) {
-        self.is_closed = true;
+    /// Returns a guard of the same record, which takes over from this one.
+    pub fn handed_over(&mut self) -> Self {
+        let is_closed = std::mem::replace(&mut self.is_closed, true);
+        Self {
+            books: Arc::clone(&self.books),
+            arrived: self.arrived,
+            journal: self.journal.clone(),
+            record: self.record.clone(),
+            span: self.span.clone(),
+            is_closed,
+        }
+    }
+
+    /// Closes the record in place; once only.
+    pub fn finish(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.is_closed, true) {
+            return;
+        }
         let (usage, cost) = self.totals();
         self.record.usage = usage;
         self.record.cost = cost;
@@ -166,7 +182,8 @@ impl RecordGuard {
         Some(baseline.prices.cost(&attempt.usage))
     }
 
-    fn outcome_of_drop(&self) -> Outcome {
+    /// Returns how a request ended whose guard is dropped now.
+    pub fn outcome_of_drop(&self) -> Outcome {
         if std::thread::panicking() {
             return Outcome::Failed { code: Code::Internal.name().to_owned() };
         }

@@ -30,6 +30,10 @@ async fn tell_once(app: &App) {
     app.telemetry.set_policies(app.policies.current().policies.keys().cloned());
     let (bytes, entries) = app.cache.size().await;
     app.telemetry.set_cache_size(bytes, entries);
+    let (bytes, entries) = app.meanings.size();
+    let tally = app.meanings.tally();
+    let answers = [tally.served, tally.agreed, tally.differed];
+    app.telemetry.set_semantic_cache((bytes, entries), answers, tally.error());
     if let Some(ledger) = &app.ledger {
         app.telemetry.set_ledger_waiting(ledger.waiting());
     }

@@ -5,15 +5,20 @@ mod canonical;
 use std::collections::BTreeMap;
 
 use blake3::Hasher;
+use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use crate::{
-    domain::{Endpoint, ModelName, PolicyName, Preferences, TenantId},
+    domain::{Endpoint, KeyId, ModelName, PolicyName, Preferences, TenantId},
     wire::raw::RawObject,
 };
 
 /// Separates these keys from every other use of the hash. The version counts up whenever the same request would be written
 /// down differently, so that no store answers with what an older program meant.
 const CONTEXT: &str = "pointsman exact cache key, version 1";
+
+/// Levels that the last message may be nested; plain text needs one.
+const LAST_DEPTH: usize = 16;
 
 /// Top-level fields that do not change what is answered:
 ///
@@ -82,6 +87,60 @@ impl CacheKey {
         }
         Some(Self(*Hasher::new_derive_key(CONTEXT).update(&written).finalize().as_bytes()))
     }
+}
+
+impl CacheKey {
+    /// Returns the key of a request without the words of its last message; `None` also when that message is not plain text.
+    ///
+    /// Embeddings of two router models have nothing in common, so the `artifact` is part of it; so is the caller's API key
+    /// where one is given.
+    pub fn without_last_words(
+        scope: &Scope<'_>,
+        body: &RawObject,
+        (artifact, key): (&str, Option<&KeyId>),
+    ) -> Option<Self> {
+        let mut written = Vec::with_capacity(body.bytes().len() + 256);
+        canonical::write_text("without last words", &mut written);
+        canonical::write_text(artifact, &mut written);
+        canonical::write_text(key.map_or("", KeyId::as_str), &mut written);
+        write_scope(scope, &mut written)?;
+        let fields: BTreeMap<&str, &str> = body.fields().filter(|(name, _)| !IGNORED.contains(name)).collect();
+        for (name, value) in fields {
+            canonical::write_text(name, &mut written);
+            if name == "messages" {
+                write_messages(value, &mut written)?;
+            } else {
+                canonical::write_value(value, &mut written)?;
+            }
+        }
+        Some(Self(*Hasher::new_derive_key(CONTEXT).update(&written).finalize().as_bytes()))
+    }
+
+    /// Returns the key of everything that a scope answers.
+    pub fn of_scope(scope: &Scope<'_>) -> Option<Self> {
+        let mut written = Vec::with_capacity(256);
+        canonical::write_text("scope", &mut written);
+        write_scope(scope, &mut written)?;
+        Some(Self(*Hasher::new_derive_key(CONTEXT).update(&written).finalize().as_bytes()))
+    }
+}
+
+/// Writes every message, the last one without its content.
+fn write_messages(raw: &str, out: &mut Vec<u8>) -> Option<()> {
+    let mut messages: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    let last = messages.pop()?;
+    out.extend_from_slice(&(messages.len() as u64).to_le_bytes());
+    for message in messages {
+        canonical::write_value(message.get(), out)?;
+    }
+    let last = RawObject::parse(Bytes::copy_from_slice(last.get().as_bytes()), LAST_DEPTH).ok()?;
+    last.get("content").filter(|content| content.starts_with('"'))?;
+    let fields: BTreeMap<&str, &str> = last.fields().filter(|(name, _)| *name != "content").collect();
+    for (name, value) in fields {
+        canonical::write_text(name, out);
+        canonical::write_value(value, out)?;
+    }
+    Some(())
 }
 
 fn write_scope(scope: &Scope<'_>, out: &mut Vec<u8>) -> Option<()> {

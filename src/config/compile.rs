@@ -59,6 +59,7 @@ impl Compiler<'_, '_> {
             router: self.router(&data_dir),
             cache: CacheSettings {
                 exact_bytes: self.document.cache.exact.0,
+                semantic_bytes: self.document.cache.semantic.bytes(),
                 entry_bytes: self.document.cache.entry.bytes(),
             },
             accounting: self.accounting(&data_dir),

@@ -266,6 +266,8 @@ pub enum EngineChoice {
 pub struct CacheSettings {
     /// Bytes that the exact cache may hold; 0 turns it off.
     pub exact_bytes: u64,
+    /// Bytes that the semantic cache may hold.
+    pub semantic_bytes: usize,
     /// Largest single answer.
     pub entry_bytes: usize,
 }

@@ -50,6 +50,10 @@ pub enum CacheOutcome {
     Miss,
     /// Answered.
     Hit,
+    /// Answered by a call that ran for an equal request.
+    Joined,
+    /// Answered with what a request of the same meaning got.
+    Semantic,
 }
 
 impl CacheOutcome {
@@ -59,6 +63,8 @@ impl CacheOutcome {
             Self::Bypass => "bypass",
             Self::Miss => "miss",
             Self::Hit => "hit",
+            Self::Joined => "joined",
+            Self::Semantic => "semantic",
         }
     }
 }

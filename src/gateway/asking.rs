@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use super::{
     Gateway,
+    cached::Duty,
     failure::Failure,
+    flight::Reader,
+    keep::Keep,
     names::Target,
     passing::Body,
     run::Run,
-    stream::{self, Source},
+    stream::{self, Opening, Source},
 };
 use crate::{
     domain::{Ask, NanoUsd, Plan, Priority, Reply},
@@ -17,17 +20,29 @@ use crate::{
     wire::chat::ChatCall,
 };
 
+/// What is to be asked.
+pub(super) struct Order<'a> {
+    pub(super) plan: Plan,
+    /// What the plan was made from.
+    pub(super) ask: &'a Ask,
+    /// What is owed to others who ask the same, now or later.
+    pub(super) duty: Option<Box<Duty>>,
+}
+
 impl Gateway {
     /// Runs a plan until its answer is whole, or its first event has come, or the head of the response must wait no longer.
     pub(super) async fn execute(
         &self,
         run: &mut Run,
         target: &Target,
-        (plan, ask): (Plan, &Ask),
+        Order { plan, ask, duty }: Order<'_>,
         call: &Arc<ChatCall>,
     ) -> Result<Body, Failure> {
         let job = self.job(run, target, ask, call);
         let mut opening = self.parts.executor.run(plan, job);
+        if let Some(duty) = duty {
+            return self.lead(run, duty, opening, call).await;
+        }
         if !call.is_streaming {
             return whole(run, opening.await?);
         }
@@ -39,6 +54,29 @@ impl Gateway {
             }
             Err(_elapsed) => Ok(Body::Events(Source::Opening(opening))),
         }
+    }
+
+    /// Launches a call whose answer is kept, and which others may join.
+    async fn lead(&self, run: &mut Run, duty: Box<Duty>, opening: Opening, call: &ChatCall) -> Result<Body, Failure> {
+        let Duty { lead, slot } = *duty;
+        let (reader, flight) = lead.launch(opening, Keep::new(slot), call.is_streaming);
+        run.note_flight(flight);
+        let Some(reader) = reader else { return Err(streamed_unasked()) };
+        self.read(run, reader, call).await
+    }
+
+    /// Reads a shared call as this caller asked for it.
+    pub(super) async fn read(&self, run: &mut Run, mut reader: Reader, call: &ChatCall) -> Result<Body, Failure> {
+        if call.is_streaming {
+            let opened = tokio::time::timeout(self.parts.settings.head_wait, reader.opened()).await;
+            opened.unwrap_or(Ok(()))?;
+            run.note_reader(&reader);
+            return Ok(Body::Events(Source::Shared(reader)));
+        }
+        let whole = reader.whole().await?;
+        run.note_reader(&reader);
+        run.note_share(&reader);
+        Ok(Body::Whole(whole))
     }
 
     fn job(&self, run: &Run, target: &Target, ask: &Ask, call: &Arc<ChatCall>) -> Job {
@@ -69,8 +107,13 @@ fn whole(run: &mut Run, opened: Opened) -> Result<Body, Failure> {
     run.note_model(&opened.model);
     match opened.reply {
         Reply::Whole(whole) => Ok(Body::Whole(whole)),
-        Reply::Stream(_) => Err(Failure::new(Code::Internal, "The model streamed where a whole answer was asked for.")),
+        Reply::Stream(_) => Err(streamed_unasked()),
     }
+}
+
+/// Returns the failure of a model that streams unasked.
+pub(super) fn streamed_unasked() -> Failure {
+    Failure::new(Code::Internal, "The model streamed where a whole answer was asked for.")
 }
 
 fn smaller(one: Option<NanoUsd>, other: Option<NanoUsd>) -> Option<NanoUsd> {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A request that ends without an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) code: Code,
     pub(super) message: String,
@@ -68,6 +68,14 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let Refusal { code, message, param, retry_after, passage: _ } = refusal;
         Self { code, message, param, retry_after, was_tried: false }
+    }
+}
+
+impl From<BackendError> for Failure {
+    /// An answer that broke off, for someone who wants it whole.
+    fn from(error: BackendError) -> Self {
+        let BackendError { code, message, retry_after, param, .. } = error;
+        Self { code, message, param, retry_after, was_tried: true }
     }
 }
 

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 
-use super::run::Run;
+use super::near::Lesson;
 use crate::{
     cache::{CacheKey, CacheStore, CachedAnswer, is_storable},
-    domain::{Event, WholeReply},
+    domain::{AttemptJournal, Event, ModelName, NanoUsd, Usage, WholeReply},
     runtime::Tasks,
     wire::{chat::ChatCall, replay::Accumulator},
 };
@@ -20,9 +20,13 @@ pub(super) struct Slot {
     pub(super) ttl: Duration,
     pub(super) entry_bytes: usize,
     pub(super) tasks: Tasks,
+    /// Where the attempts behind the answer are booked.
+    pub(super) journal: AttemptJournal,
+    /// What it teaches of answers to the same in other words.
+    pub(super) lesson: Option<Lesson>,
 }
 
-/// A streamed answer as it gathers; given up when it grows too large.
+/// An answer as it gathers; given up when it grows too large.
 pub(super) struct Keep {
     slot: Slot,
     gathered: Option<Accumulator>,
@@ -44,24 +48,38 @@ impl Keep {
         }
     }
 
-    /// Stores the answer, if it came whole and is good.
-    pub(super) fn store(self, run: &Run) {
+    /// Returns what the answer cost.
+    pub(super) fn cost(&self) -> NanoUsd {
+        self.slot.journal.snapshot().iter().map(|attempt| attempt.cost).sum()
+    }
+
+    /// Stores what was gathered of a stream that ended well, if it is a good answer.
+    pub(super) fn store(self, model: ModelName) {
         if let Some(gathered) = self.gathered {
-            self.slot.store(WholeReply::read(gathered.finish()), run);
+            self.slot.store(WholeReply::read(gathered.finish()), model);
         }
+    }
+
+    /// Stores a whole answer, if it is a good one.
+    pub(super) fn store_whole(self, reply: WholeReply, model: ModelName) {
+        self.slot.store(reply, model);
     }
 }
 
 impl Slot {
-    /// Stores a whole answer, if it is good.
-    pub(super) fn store(self, reply: WholeReply, run: &Run) {
-        let Some(model) = run.model().cloned() else { return };
+    fn store(self, reply: WholeReply, model: ModelName) {
         if !is_storable(&self.chat, &reply) {
             return;
         }
-        let answer = CachedAnswer { reply, model, usage: run.usage(), cost: run.cost() };
-        let Self { cache, key, ttl, tasks, .. } = self;
-        let mut put = async move { cache.put(key, Arc::new(answer), ttl).await }.boxed();
+        let attempts = self.journal.snapshot();
+        let usage: Usage = attempts.iter().map(|attempt| attempt.usage).sum();
+        let cost: NanoUsd = attempts.iter().map(|attempt| attempt.cost).sum();
+        let answer = Arc::new(CachedAnswer { reply, model, usage, cost });
+        let Self { cache, key, ttl, tasks, lesson, .. } = self;
+        if let Some(lesson) = lesson {
+            lesson.learn(Arc::clone(&answer), ttl, &tasks);
+        }
+        let mut put = async move { cache.put(key, answer, ttl).await }.boxed();
         // Nearly always done at once, so that the same request asked again right away is a hit.
         if put.as_mut().now_or_never().is_none() {
             tasks.spawn(put);

@@ -57,6 +57,8 @@ impl Target {
     /// Returns what has to be known before the decision.
     pub(super) fn needs(&self) -> Needs {
         match self {
+            // Prompts are matched by the embedding that comes with the scores.
+            Self::Policy(policy) if policy.cache.semantic.is_some() => policy.strategy.needs().or(Needs::SCORES),
             Self::Policy(policy) => policy.strategy.needs(),
             Self::Model(_) => Needs::NOTHING,
         }

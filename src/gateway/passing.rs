@@ -6,7 +6,6 @@ use super::{
     Gateway,
     answer::{Answer, Bill, Passage, Refusal},
     failure::Failure,
-    keep::{Keep, Slot},
     run::Run,
     stream::{self, Passing, Source, View},
 };
@@ -14,7 +13,7 @@ use crate::{
     cache::CachedAnswer,
     domain::{Outcome, Reply, WholeReply},
     error::Code,
-    wire::{chat::ChatCall, chunk::UsageView, completion::with_extension, raw::RawError},
+    wire::{chat::ChatCall, chunk::UsageView, completion::with_extension, raw::RawError, replay::ReplayError},
 };
 
 /// An answer before the caller's view of it.
@@ -28,8 +27,6 @@ pub(super) enum Body {
 /// What is done with an answer besides passing it on.
 #[derive(Default)]
 pub(super) struct Extras {
-    /// Where it is stored; `None` when it is not.
-    pub(super) slot: Option<Slot>,
     /// What goes into its `pointsman` field.
     pub(super) explanation: Option<Box<RawValue>>,
 }
@@ -47,8 +44,7 @@ impl Gateway {
         let passage = run.head();
         let bill = Bill::default();
         let view = View { usage: UsageView::new(wants_usage), explanation: extras.explanation };
-        let keep = extras.slot.map(Keep::new);
-        let passing = Passing::new(source, run, view, (keep, bill.clone(), self.parts.stop.clone()));
+        let passing = Passing::new(source, run, view, (bill.clone(), self.parts.stop.clone()));
         Answer { reply: Reply::Stream(Box::pin(passing)), passage, bill }
     }
 }
@@ -63,9 +59,6 @@ fn pass_whole(mut run: Run, whole: WholeReply, extras: Extras) -> Result<Answer,
         Err(error) => return Err(run.refuse(unreadable(&error))),
     };
     run.first_token();
-    if let Some(slot) = extras.slot {
-        slot.store(whole.clone(), &run);
-    }
     let cost = run.cost();
     let passage = Passage { cost: Some(cost), ..run.head() };
     let bill = Bill::default();
@@ -80,6 +73,12 @@ pub(super) fn replayed(hit: &CachedAnswer, call: &ChatCall) -> Result<Body, Fail
         return Ok(Body::Events(Source::Open(stream::replayed(&hit.reply)?)));
     }
     Ok(Body::Whole(hit.reply.clone()))
+}
+
+/// Returns the failure of a stream whose chunks make no whole answer.
+pub(super) fn uncollected(error: &ReplayError) -> Failure {
+    tracing::error!(error = %error, "a stream could not be told as a whole answer");
+    Failure::new(Code::UpstreamMalformed, "The model sent something that is not a completion.").after_trying()
 }
 
 fn unreadable(error: &RawError) -> Failure {

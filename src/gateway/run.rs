@@ -7,6 +7,7 @@ use tracing::Span;
 use super::{
     answer::{Passage, Refusal, RequestContext},
     failure::Failure,
+    flight::{Flight, Reader},
     names::Target,
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     admission::{Permit, RateStatus},
     domain::{
         Ask, AttemptJournal, CacheOutcome, Decision, DecisionId, Endpoint, ModelName, NanoUsd, Outcome,
-        ScoresUnavailable, StageTimes, Usage,
+        ScoresUnavailable, StageTimes,
     },
 };
 
@@ -24,6 +25,23 @@ pub(super) struct Run {
     passage: Passage,
     permit: Option<Permit>,
     guard: RecordGuard,
+    /// The flight that it leads, whose attempts are booked here.
+    flight: Option<Arc<Flight>>,
+}
+
+/// The record and the permit of a leader that is done before its call is.
+pub(super) struct Orphan {
+    guard: RecordGuard,
+    /// Held until the call has ended, because the call still counts.
+    _permit: Option<Permit>,
+    outcome: Outcome,
+}
+
+impl Orphan {
+    /// Writes the record.
+    pub(super) fn close(self) {
+        self.guard.close(self.outcome);
+    }
 }
 
 impl Run {
@@ -48,7 +66,7 @@ impl Run {
         let times = StageTimes { auth: Some(context.auth), parse: Some(context.parse), ..StageTimes::default() };
         *guard.times() = times;
         let passage = Passage { times, ..Passage::of(context.request, decision) };
-        Self { context, passage, permit: None, guard }
+        Self { context, passage, permit: None, guard, flight: None }
     }
 
     /// Returns the request's span.
@@ -134,7 +152,7 @@ impl Run {
     /// Ends a request that gets no answer.
     pub(super) fn refuse(mut self, failure: Failure) -> Refusal {
         let passage = Passage { cost: Some(self.cost()), ..self.head() };
-        self.guard.close(failure.outcome());
+        self.settle(failure.outcome());
         Refusal {
             code: failure.code,
             message: failure.message,
@@ -159,18 +177,47 @@ impl Run {
         self.guard.totals().1
     }
 
-    /// Returns what the attempts so far used.
-    pub(super) fn usage(&self) -> Usage {
-        self.guard.totals().0
-    }
-
-    /// Returns the model whose answer the caller gets, once it is known.
-    pub(super) fn model(&self) -> Option<&ModelName> {
-        self.passage.model.as_ref()
-    }
-
     /// Ends the request.
-    pub(super) fn end(self, outcome: Outcome) {
-        self.guard.close(outcome);
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.settle(outcome);
+    }
+
+    /// Notes the flight that it leads.
+    pub(super) fn note_flight(&mut self, flight: Arc<Flight>) {
+        self.flight = Some(flight);
+    }
+
+    /// Notes which model answers, once a shared call knows.
+    pub(super) fn note_reader(&mut self, reader: &Reader) {
+        if self.passage.model.is_none()
+            && let Some(model) = reader.model()
+        {
+            self.note_model(&model);
+        }
+    }
+
+    /// Notes what sharing another request's call has saved.
+    pub(super) fn note_share(&mut self, reader: &Reader) {
+        if reader.is_follower() {
+            self.note_saved(reader.cost());
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        match self.flight.take().filter(|flight| flight.is_running()) {
+            Some(flight) => {
+                flight.adopt(Orphan { guard: self.guard.handed_over(), _permit: self.permit.take(), outcome });
+            }
+            None => self.guard.finish(outcome),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.flight.is_some() {
+            let outcome = self.guard.outcome_of_drop();
+            self.settle(outcome);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 
-use super::{answer::Bill, failure::Failure, keep::Keep, run::Run};
+use super::{answer::Bill, failure::Failure, flight::Reader, run::Run};
 use crate::{
     domain::{BackendError, Event, EventStream, Outcome, Reply, WholeReply},
     error::Code,
@@ -19,7 +19,7 @@ use crate::{
         chunk::{ChunkFacts, UsageView},
         completion::with_extension,
         raw::RawError,
-        replay::replay,
+        replay::{ReplayError, replay},
     },
 };
 
@@ -32,6 +32,8 @@ pub(super) enum Source {
     Opening(Opening),
     /// A model answers.
     Open(EventStream),
+    /// A call that others may read too.
+    Shared(Reader),
 }
 
 /// How the caller sees the events.
@@ -46,7 +48,6 @@ pub(super) struct Passing {
     source: Source,
     run: Option<Run>,
     view: View,
-    keep: Option<Keep>,
     ready: VecDeque<Event>,
     bill: Bill,
     stop: Stop,
@@ -55,17 +56,14 @@ pub(super) struct Passing {
 }
 
 impl Passing {
-    /// Returns the stream; `keep` takes what is stored in the cache at a good end.
-    pub(super) fn new(source: Source, run: Run, view: View, (keep, bill, stop): (Option<Keep>, Bill, Stop)) -> Self {
-        Self { source, run: Some(run), view, keep, ready: VecDeque::new(), bill, stop, is_polling: false }
+    /// Returns the stream.
+    pub(super) fn new(source: Source, run: Run, view: View, (bill, stop): (Bill, Stop)) -> Self {
+        Self { source, run: Some(run), view, ready: VecDeque::new(), bill, stop, is_polling: false }
     }
 
     fn take(&mut self, event: Event) -> Result<(), RawError> {
         if let (true, Some(run)) = (event.has_content, &mut self.run) {
             run.first_token();
-        }
-        if let Some(keep) = &mut self.keep {
-            keep.push(&event);
         }
         let facts = if event.usage.is_some() {
             ChunkFacts::read(&event.data).unwrap_or_default()
@@ -87,13 +85,10 @@ impl Passing {
         Ok(())
     }
 
-    /// Ends a good stream: the last usage chunk, the cache, the books.
+    /// Ends a good stream: the last usage chunk, the books.
     fn finish(&mut self) -> Result<(), RawError> {
         if let Some(data) = self.view.usage.finish()? {
             self.give(last(data))?;
-        }
-        if let (Some(keep), Some(run)) = (self.keep.take(), &self.run) {
-            keep.store(run);
         }
         self.close(Outcome::Success);
         Ok(())
@@ -102,13 +97,15 @@ impl Passing {
     fn fail(&mut self, code: Code) {
         let is_ending = self.stop.phase() == Phase::Ending;
         let outcome = if is_ending { Outcome::Shutdown } else { Outcome::Failed { code: code.name().to_owned() } };
-        self.keep = None;
         self.close(outcome);
     }
 
     /// The source goes first: an attempt that this cancels is booked before its request.
     fn close(&mut self, outcome: Outcome) {
-        let Some(run) = self.run.take() else { return };
+        let Some(mut run) = self.run.take() else { return };
+        if let (Source::Shared(reader), Outcome::Success) = (&self.source, &outcome) {
+            run.note_share(reader);
+        }
         self.source = Source::Open(Box::pin(futures_util::stream::empty()));
         self.bill.set(run.cost());
         run.end(outcome);
@@ -118,6 +115,13 @@ impl Passing {
         loop {
             match &mut self.source {
                 Source::Open(events) => return events.as_mut().poll_next(context),
+                Source::Shared(reader) => {
+                    let event = ready!(reader.poll_event(context));
+                    if let Some(run) = &mut self.run {
+                        run.note_reader(reader);
+                    }
+                    return Poll::Ready(event);
+                }
                 Source::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
                     Ok(opened) => {
                         if let Err(failure) = self.open(opened) {
@@ -191,12 +195,15 @@ pub(super) fn events(reply: Reply) -> Result<EventStream, Failure> {
 
 /// Tells a whole answer as a stream.
 pub(super) fn replayed(whole: &WholeReply) -> Result<EventStream, Failure> {
-    let chunks = replay(&whole.body, true).map_err(|error| {
-        tracing::error!(error = %error, "a whole answer could not be told as a stream");
-        Failure::new(Code::UpstreamMalformed, "The model sent something that is not a completion.").after_trying()
-    })?;
+    let chunks = replay(&whole.body, true).map_err(|error| untold(&error))?;
     let events = chunks.into_iter().map(|chunk| Ok(Event::read(chunk)));
     Ok(Box::pin(futures_util::stream::iter(events.collect::<Vec<_>>())))
+}
+
+/// Returns the failure of a whole answer that cannot be told as a stream.
+pub(super) fn untold(error: &ReplayError) -> Failure {
+    tracing::error!(error = %error, "a whole answer could not be told as a stream");
+    Failure::new(Code::UpstreamMalformed, "The model sent something that is not a completion.").after_trying()
 }
 
 fn last(data: Bytes) -> Event {

@@ -1,6 +1,7 @@
 //! From a policy's text to a policy that can be used: every name resolved, every fault told.
 
 mod bandit;
+mod cache;
 mod rules;
 mod scored;
 mod strategy;
@@ -16,8 +17,7 @@ use super::{
 use crate::{
     config::{Faults, Report, Source, check, document::TimeoutsDocument, path::Path},
     domain::{
-        CacheRule, Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Probability, Quota, Timeouts,
-        Tokens,
+        Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Probability, Quota, Timeouts, Tokens,
     },
     routing::{Calibration, Constraints, Strategy},
 };
@@ -74,11 +74,7 @@ impl Compiler<'_, '_> {
             },
             is_robust: document.robust,
             quota,
-            cache: CacheRule {
-                is_enabled: document.cache.enabled,
-                ttl: document.cache.ttl.0,
-                allow_nondeterministic: document.cache.nondeterministic,
-            },
+            cache: cache::cache(&document.cache, self.report),
             timeouts: document.timeouts.map(timeouts),
             notes: self.notes,
         })

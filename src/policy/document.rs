@@ -1,6 +1,7 @@
 //! A policy as it is written; its name is the name of its file.
 
 pub mod bandit;
+mod cache;
 pub mod capability;
 mod cluster;
 mod difficulty;
@@ -16,7 +17,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{bandit::*, capability::*, rules::*};
 pub use self::{
-    cluster::ClusterDocument, difficulty::DifficultyDocument, nearest::NearestDocument, preference::PreferenceDocument,
+    cache::{CacheRuleDocument, JudgeDocument, SemanticRuleDocument},
+    cluster::ClusterDocument,
+    difficulty::DifficultyDocument,
+    nearest::NearestDocument,
+    preference::PreferenceDocument,
     speculative::SpeculativeDocument,
 };
 use crate::{
@@ -298,23 +303,5 @@ pub struct QuotaDocument {
 impl Default for QuotaDocument {
     fn default() -> Self {
         Self { models: Vec::new(), share: 1.0, window: Period::seconds(3600), grace: 10 }
-    }
-}
-
-/// What may be answered from the cache.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CacheRuleDocument {
-    /// Whether answers are looked up and kept.
-    pub enabled: bool,
-    /// How long an answer may be served.
-    pub ttl: Period,
-    /// Whether requests that ask for chance (a temperature above 0 without a seed) are cached too.
-    pub nondeterministic: bool,
-}
-
-impl Default for CacheRuleDocument {
-    fn default() -> Self {
-        Self { enabled: true, ttl: Period::seconds(3600), nondeterministic: false }
     }
 }

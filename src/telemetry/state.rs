@@ -52,6 +52,18 @@ impl Telemetry {
         self.metrics.cache_entries.at([]).set(entries as f64);
     }
 
+    /// Says how much the semantic cache holds in bytes and entries, how many near answers were served, agreed and differed,
+    /// and the estimated share of wrong ones with the upper end of its interval.
+    pub fn set_semantic_cache(&self, (bytes, entries): (usize, usize), answers: [u64; 3], (error, upper): (f64, f64)) {
+        self.metrics.semantic_bytes.at([]).set(bytes as f64);
+        self.metrics.semantic_entries.at([]).set(entries as f64);
+        for (outcome, count) in ["served", "agreed", "differed"].into_iter().zip(answers) {
+            self.metrics.semantic_answers.at([outcome]).set(count as f64);
+        }
+        self.metrics.semantic_error.at(["estimate"]).set(error);
+        self.metrics.semantic_error.at(["upper"]).set(upper);
+    }
+
     /// Says whether a model's breaker is open.
     pub fn set_breaker(&self, model: &ModelName, is_open: bool) {
         self.metrics.breaker_open.at([self.labels.model(model)]).set(f64::from(u8::from(is_open)));

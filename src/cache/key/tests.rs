@@ -141,6 +141,32 @@ fn values_that_look_alike_when_joined_are_told_apart() {
     assert_eq!(written.len(), texts.len());
 }
 
+fn without_last(text: &str) -> Option<CacheKey> {
+    let (tenant, model) = (TenantId::parse("acme").unwrap(), ModelName::parse("m").unwrap());
+    let preferences = Preferences::default();
+    let scope =
+        Scope { endpoint: Endpoint::Chat, tenant: &tenant, target: Target::Model(&model), preferences: &preferences };
+    CacheKey::without_last_words(&scope, &body(text), ("artifact", None))
+}
+
+#[test]
+fn only_the_words_of_the_last_message_are_left_out() {
+    let said = |first: &str, last: &str, more: &str| {
+        let messages = format!(r#"[{{"role":"system","content":"{first}"}},{{"role":"user","content":"{last}"}}]"#);
+        without_last(&format!(r#"{{"messages":{messages}{more}}}"#)).unwrap()
+    };
+
+    assert_eq!(said("be kind", "hello", ""), said("be kind", "hi", ""));
+    assert_ne!(said("be kind", "hello", ""), said("be rude", "hello", ""));
+    assert_ne!(said("be kind", "hello", ""), said("be kind", "hello", r#","max_tokens":3"#));
+}
+
+#[test]
+fn a_last_message_that_is_not_plain_text_has_no_such_key() {
+    assert_eq!(without_last(r#"{"messages":[{"role":"user","content":[{"type":"new","new":1}]}]}"#), None);
+    assert_eq!(without_last(r#"{"messages":[]}"#), None);
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -56,13 +56,15 @@ pub enum EngineDocument {
 pub struct CacheDocument {
     /// Memory of the exact cache; 0B turns it off.
     pub exact: ByteSize,
+    /// Memory of the semantic cache, which serves policies that ask for it.
+    pub semantic: ByteSize,
     /// Largest single answer that is kept.
     pub entry: ByteSize,
 }
 
 impl Default for CacheDocument {
     fn default() -> Self {
-        Self { exact: ByteSize::mebibytes(256), entry: ByteSize::mebibytes(1) }
+        Self { exact: ByteSize::mebibytes(256), semantic: ByteSize::mebibytes(64), entry: ByteSize::mebibytes(1) }
     }
 }
 

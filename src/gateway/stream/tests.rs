@@ -78,7 +78,7 @@ fn passing(run: Run, event: impl Fn() -> Event + Send + 'static) -> Passing {
         Ok(event())
     });
     let view = View { usage: UsageView::new(true), explanation: None };
-    Passing::new(Source::Open(Box::pin(events)), run, view, (None, Bill::default(), Stop::default()))
+    Passing::new(Source::Open(Box::pin(events)), run, view, (Bill::default(), Stop::default()))
 }
 
 fn event(data: &'static str) -> Event {
