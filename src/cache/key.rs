@@ -15,7 +15,7 @@ use crate::{
 
 /// Separates these keys from every other use of the hash. The version counts up whenever the same request would be written
 /// down differently, so that no store answers with what an older program meant.
-const CONTEXT: &str = "pointsman exact cache key, version 1";
+const CONTEXT: &str = "pointsman exact cache key, version 2";
 
 /// Levels that the last message may be nested; plain text needs one.
 const LAST_DEPTH: usize = 16;
@@ -157,8 +157,8 @@ fn write_scope(scope: &Scope<'_>, out: &mut Vec<u8>) -> Option<()> {
             canonical::write_text(model.as_str(), out);
         }
     }
-    let Preferences { quality, max_cost, max_latency, tags, cache: _, explain: _ } = scope.preferences;
-    let preferences = serde_json::to_string(&(quality, max_cost, max_latency, tags)).ok()?;
+    let Preferences { quality, max_cost, max_latency, tags, scope: narrower, cache: _, explain: _ } = scope.preferences;
+    let preferences = serde_json::to_string(&(quality, max_cost, max_latency, tags, narrower)).ok()?;
     canonical::write_text(&preferences, out);
     Some(())
 }

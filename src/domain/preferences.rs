@@ -19,6 +19,9 @@ pub struct Preferences {
     pub tags: BTreeSet<Tag>,
     /// What the request says about caching.
     pub cache: CacheControl,
+    /// Answers are shared only with requests of the same scope, within the tenant.
+    #[serde(default)]
+    pub scope: Option<String>,
     /// Whether the answer carries the whole decision in its `pointsman` field.
     pub explain: bool,
 }

@@ -237,3 +237,18 @@ async fn requests_of_two_tenants_never_share_a_call() {
 
     assert_eq!((first.as_str(), second.as_str()), ("miss", "miss"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_narrows_who_shares_answers() {
+    let upstream = Upstream::start().await;
+    let server = Server::start(Setup::new(&upstream)).await;
+    let ask = async |scope: &str| {
+        let mut body = chat("small");
+        body["pointsman"] = json!({"scope": scope});
+        server.ask(&body).await.header("x-pointsman-cache").to_owned()
+    };
+
+    server.ask(&chat("small")).await.json().await;
+
+    assert_eq!([ask("one").await, ask("two").await, ask("one").await], ["miss", "miss", "hit"]);
+}

@@ -77,6 +77,7 @@ fn whatever_moves_the_choice_of_the_model_counts() {
         Preferences { max_cost: Some(crate::domain::NanoUsd(5)), ..plain.clone() },
         Preferences { max_latency: Some(Duration::from_millis(5)), ..plain.clone() },
         Preferences { tags: BTreeSet::from([Tag("eu".to_owned())]), ..plain.clone() },
+        Preferences { scope: Some("team".to_owned()), ..plain.clone() },
     ];
     let policy_at = |version| Target::Policy { name: &policy, version };
     let of = |endpoint, target, preferences| {

@@ -8,7 +8,7 @@ use crate::wire::{
 };
 
 const FIELD: &str = "pointsman";
-const KEYS: &[&str] = &["quality", "max_cost", "max_latency_ms", "tags", "cache", "explain"];
+const KEYS: &[&str] = &["quality", "max_cost", "max_latency_ms", "tags", "cache", "scope", "explain"];
 
 /// The `pointsman` field: what one request asks of the gateway itself.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
@@ -25,6 +25,8 @@ pub struct Extension {
     pub tags: Vec<String>,
     /// `no-store`, `no-cache`, or both separated by commas.
     pub cache: Option<String>,
+    /// Answers are shared only with requests of the same scope; any text. It narrows what the tenant's requests share.
+    pub scope: Option<String>,
     /// Whether the answer carries the decision.
     #[serde(default)]
     pub explain: bool,
@@ -76,6 +78,7 @@ fn read(fields: &Fields<'_>) -> Result<Extension, ParseError> {
         max_latency_ms: not_negative("max_latency_ms", fields.read("max_latency_ms", "a number of milliseconds")?)?,
         tags: fields.read("tags", "a list of strings")?.unwrap_or_default(),
         cache: cache_control(fields.read("cache", "a string")?)?,
+        scope: fields.read("scope", "a string")?,
         explain: fields.flag("explain")?,
     })
 }
