@@ -22,7 +22,6 @@ mod harness;
 mod invariants;
 mod learning_from_traffic;
 mod lifecycle;
-mod meaning;
 mod metrics;
 mod passing_through;
 mod policies;
