@@ -22,6 +22,7 @@ mod harness;
 mod invariants;
 mod learning_from_traffic;
 mod lifecycle;
+mod meaning;
 mod metrics;
 mod passing_through;
 mod policies;

@@ -187,6 +187,9 @@ impl Reader {
 }
 
 fn is_code(token: &str) -> bool {
+    if !token.chars().any(char::is_alphabetic) {
+        return false;
+    }
     let inner_capital = || {
         let mut letters = token.chars().skip_while(|c| c.is_uppercase()).skip_while(|c| !c.is_uppercase());
         letters.next().is_some() && token.chars().all(char::is_alphanumeric)

@@ -126,9 +126,7 @@ pub(super) const POLARITY: &[&str] = &[
     "down",
     "left",
     "right",
-    "in",
     "out",
-    "on",
     "off",
     "true",
     "always",
@@ -142,7 +140,6 @@ pub(super) const POLARITY: &[&str] = &[
     "either",
     "same",
     "different",
-    "with",
     "positive",
     "negative",
     "odd",
@@ -195,7 +192,7 @@ pub(super) const POLARITY: &[&str] = &[
 
 /// What is asked for.
 pub(super) const QUESTIONS: &[&str] =
-    &["who", "whom", "whose", "what", "when", "where", "why", "which", "how", "many", "much", "often", "long", "far"];
+    &["who", "whom", "whose", "what", "when", "where", "why", "which", "how", "often", "far"];
 
 /// Words that begin sentences with a capital and are no names; any other counts as one.
 pub(super) const CLAUSE_OPENERS: &[&str] = &[
