@@ -2,6 +2,7 @@
 
 mod answers;
 mod distribution;
+mod family;
 
 use std::{
     path::Path,

@@ -27,15 +27,20 @@ fn always() -> SpeculateSettings {
     speculate(Draft::Lookup, SpeculateWhen::Always)
 }
 
-fn never() -> SpeculateSettings {
+pub(super) fn never() -> SpeculateSettings {
     speculate(Draft::Lookup, SpeculateWhen::Never)
 }
 
-fn with_draft() -> SpeculateSettings {
+pub(super) fn with_draft() -> SpeculateSettings {
     speculate(Draft::Model(model_name("draft")), SpeculateWhen::Always)
 }
 
-fn start(name: &str, weights: WeightSource, speculate: SpeculateSettings, neighbours: &Neighbours) -> Arc<Local> {
+pub(super) fn start(
+    name: &str,
+    weights: WeightSource,
+    speculate: SpeculateSettings,
+    neighbours: &Neighbours,
+) -> Arc<Local> {
     let settings = LocalSettings {
         weights,
         context_window: Tokens(1 << 20),
@@ -65,7 +70,7 @@ async fn pair(target: &str) -> (Arc<Local>, Arc<Local>) {
     (target, draft)
 }
 
-fn folder(path: &Path) -> WeightSource {
+pub(super) fn folder(path: &Path) -> WeightSource {
     WeightSource::Path(path.to_owned())
 }
 
@@ -79,7 +84,7 @@ fn call(mut body: Value, is_streaming: bool, draft: Option<&str>) -> ModelCall {
     ModelCall { chat: Arc::new(chat_call(&body.to_string())), is_streaming, context }
 }
 
-async fn answer(local: &Local, body: Value) -> Value {
+pub(super) async fn answer(local: &Local, body: Value) -> Value {
     resembling(local, body, None).await
 }
 
@@ -98,11 +103,11 @@ async fn stream(local: &Local, body: Value) -> EventStream {
     events
 }
 
-fn content(answer: &Value) -> &str {
+pub(super) fn content(answer: &Value) -> &str {
     answer["choices"][0]["message"]["content"].as_str().unwrap()
 }
 
-fn speculation(local: &Local) -> Speculation {
+pub(super) fn speculation(local: &Local) -> Speculation {
     local.status().speculation.unwrap()
 }
 
