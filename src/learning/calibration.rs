@@ -133,16 +133,34 @@ pub fn inflation(predictions: &[Vec<HeldOut>], groups: &[usize]) -> f64 {
 /// Returns the errors of whole groups: for each model and group of prompts the predicted rate less the observed one, in units of
 /// spread (widened by `inflation`) and sampling error together. Groups of fewer than [`SMALLEST_GROUP`] prompts say nothing.
 pub fn conformal(predictions: &[Vec<HeldOut>], groups: &[usize], inflation: f64) -> Conformal {
-    let count = groups.iter().max().map_or(0, |last| last + 1);
-    let sums = predictions.iter().flat_map(|model| GroupSums::of(model, groups, count));
-    let error = |sums: GroupSums| {
-        let spread = inflation * (sums.spread / sums.count).powi(2);
-        let sampling = sums.noise / (sums.count * sums.count);
-        ((sums.predicted - sums.score) / sums.count / (spread + sampling).sqrt()) as f32
+    let scaled = |group: GroupError| {
+        let unit = (inflation * group.spread * group.spread + group.sampling * group.sampling).sqrt();
+        // Three digits are more than a quantile of so few knows.
+        (group.error / unit * 1e3).round() as f32 / 1e3
     };
-    let errors: Vec<f32> = sums.filter(|sums| sums.count >= SMALLEST_GROUP).map(error).collect();
-    // Three digits are more than a quantile of so few knows.
-    Conformal::from(errors.into_iter().map(|error| (error * 1e3).round() / 1e3).collect::<Vec<_>>())
+    Conformal::from(group_errors(predictions, groups).map(scaled).collect::<Vec<f32>>())
+}
+
+/// How far a model's predicted rate on a group of prompts lay off.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupError {
+    /// The predicted rate less the observed one.
+    pub error: f64,
+    /// The prediction's standard deviation.
+    pub spread: f64,
+    /// The standard error of the observed rate.
+    pub sampling: f64,
+}
+
+/// Returns the errors of every model on every group of at least [`SMALLEST_GROUP`] prompts.
+pub fn group_errors(predictions: &[Vec<HeldOut>], groups: &[usize]) -> impl Iterator<Item = GroupError> {
+    let count = groups.iter().max().map_or(0, |last| last + 1);
+    let sums = predictions.iter().flat_map(move |model| GroupSums::of(model, groups, count));
+    sums.filter(|sums| sums.count >= SMALLEST_GROUP).map(|sums| GroupError {
+        error: (sums.predicted - sums.score) / sums.count,
+        spread: sums.spread / sums.count,
+        sampling: sums.noise.sqrt() / sums.count,
+    })
 }
 
 /// Prompts of a group whose rate is compared.

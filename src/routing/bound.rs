@@ -37,7 +37,7 @@ impl Confidence {
     }
 
     /// Returns how many spreads below an estimate its bound lies; `tails` is what the artifact says.
-    pub(super) fn factor(self, tails: &[Tail]) -> f64 {
+    pub fn factor(self, tails: &[Tail]) -> f64 {
         let is_own = |tail: &&Tail| self.conformal_share() == Some(tail.share);
         tails.iter().find(is_own).map_or(self.quantile, |tail| tail.factor)
     }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::{forecast::Forecast, outcomes::Outcomes};
 use crate::{
     domain::{Conformal, Estimate},
-    learning::calibration::{HeldOut, conformal},
+    learning::calibration::{GroupError, HeldOut, group_errors},
+    routing::{Confidence, Interval},
 };
 
 /// Probabilities with which bounds are measured.
@@ -29,12 +30,13 @@ pub struct Held {
     pub share: f64,
     /// Spreads between prediction and bound; `None` where the router has too few errors to say.
     pub factor: Option<f64>,
-    /// Share of the pairs whose rate lay above the bound.
+    /// Share of the pairs whose observed rate is in keeping with a true rate above the bound.
     pub observed: f64,
 }
 
-/// Measures the bounds of models whose profiles came with the router, on what is reported. Errors are in units of spread and
-/// sampling error together, as those that the bounds come from. `None` where there is no bound or no category is large enough.
+/// Measures the bounds of models whose profiles came with the router, on what is reported. The true rate is not known: the
+/// observed one scatters around it, so it may lie below a bound that holds by the same quantile of its own standard error, and
+/// both margins add up as independent ones do. `None` where there is no bound or no category is large enough.
 pub fn coverage(
     forecast: &Forecast,
     outcomes: &Outcomes,
@@ -46,17 +48,20 @@ pub fn coverage(
         .filter(|model| is_known.get(*model).copied().unwrap_or(false))
         .map(|model| held_out(forecast, outcomes, model))
         .collect();
-    let errors: Vec<f32> = conformal(&predictions, &categories(outcomes), 1.0).into();
-    if errors.is_empty() {
-        return None;
-    }
-    let held = |share: f64| {
+    let errors: Vec<GroupError> = group_errors(&predictions, &categories(outcomes)).collect();
+    (!errors.is_empty())
+        .then(|| Coverage { pairs: errors.len(), held: SHARES.map(|share| Held::of(share, bounds, &errors)).to_vec() })
+}
+
+impl Held {
+    fn of(share: f64, bounds: &Conformal, errors: &[GroupError]) -> Self {
         let factor = bounds.factor(share);
-        let within = errors.iter().filter(|error| f64::from(**error) <= factor).count();
+        let normal = Confidence::new(share, Interval::Normal).map_or(0.0, |confidence| confidence.factor(&[]));
+        let is_within = |group: &&GroupError| group.error <= (factor * group.spread).hypot(normal * group.sampling);
+        let within = errors.iter().filter(is_within).count();
         let factor = factor.is_finite().then_some(factor);
-        Held { share, factor, observed: within as f64 / errors.len() as f64 }
-    };
-    Some(Coverage { pairs: errors.len(), held: SHARES.map(held).to_vec() })
+        Self { share, factor, observed: within as f64 / errors.len().max(1) as f64 }
+    }
 }
 
 fn held_out(forecast: &Forecast, outcomes: &Outcomes, model: usize) -> Vec<HeldOut> {
@@ -90,6 +95,25 @@ fn categories(outcomes: &Outcomes) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_hold_where_errors_are_as_wide_as_they_say_and_not_where_they_are_wider() {
+        // Quantiles of the standard normal distribution in steps of a hundredth, as errors of spread 0.05 without noise.
+        let quantile = |step: u32| {
+            let share = f64::from(step) / 100.0;
+            let upper = Confidence::new(share.max(1.0 - share), Interval::Normal).map_or(0.0, |one| one.factor(&[]));
+            if share < 0.5 { -upper } else { upper }
+        };
+        let scores: Vec<f32> = (1..100).map(|step| quantile(step) as f32).collect();
+        let bounds = Conformal::from(scores);
+        let errors = |width: f64| -> Vec<GroupError> {
+            let group = |step| GroupError { error: 0.05 * width * quantile(step), spread: 0.05, sampling: 0.0 };
+            (1..100).map(group).collect()
+        };
+
+        assert!((Held::of(0.9, &bounds, &errors(1.0)).observed - 0.9).abs() < 0.02);
+        assert!(Held::of(0.9, &bounds, &errors(3.0)).observed < 0.7);
+    }
 
     #[test]
     fn log_odds_carry_the_spread_of_the_probability() {

@@ -203,7 +203,7 @@ fn write_coverage(out: &mut String, coverage: &Coverage) -> fmt::Result {
     writeln!(
         out,
         "Conformal bounds, on {} pairs of a model and a category: how many spreads below the prediction they lie, and how \
-         often the true rate lay above them.\n",
+         often the observed rate is in keeping with a true rate above them.\n",
         coverage.pairs
     )?;
     writeln!(out, "| asked for, % | spreads below | held, % |")?;
