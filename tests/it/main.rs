@@ -25,6 +25,7 @@ mod lifecycle;
 mod meaning;
 mod metrics;
 mod passing_through;
+mod plan_evidence;
 mod policies;
 mod profile;
 mod quotas;

@@ -95,7 +95,13 @@ async fn a_model_takes_no_more_calls_at_once_than_it_may() {
     let narrow = json!({"name": "narrow", "provider": "scripted", "upstream": "upstream-narrow", "max_concurrency": 1});
     let server = Server::start(Setup::new(&upstream).model(narrow).set("/cache/exact", "0B")).await;
 
-    let asked: Vec<_> = (0..8).map(|_| server.chat(&chat("narrow"))).collect();
+    // Equal requests would share one call.
+    let numbered = |index: u32| {
+        let mut body = chat("narrow");
+        body["messages"][0]["content"] = format!("Say hello to {index}.").into();
+        server.chat(&body)
+    };
+    let asked: Vec<_> = (0..8).map(numbered).collect();
     let answers = futures_util::future::join_all(asked.iter().map(Request::send)).await;
 
     assert!(answers.iter().all(|answer| answer.status == 200));
