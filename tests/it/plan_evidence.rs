@@ -22,7 +22,7 @@ fn lay_out(folder: &Path, name: &str, models: &[&str], records: impl Iterator<It
 /// Two cheap models that agree where both are right, which is two times of three; a dear one that always is.
 fn lay_out_answers(folder: &Path) {
     let record = |index: usize| {
-        let (answers, score) = if index % 3 == 0 { ("ABC", [0, 0, 1]) } else { ("CCC", [1, 1, 1]) };
+        let (answers, score) = if index.is_multiple_of(3) { ("ABC", [0, 0, 1]) } else { ("CCC", [1, 1, 1]) };
         json!({
             "prompt": format!("question {index}"), "score": score, "pred": answers, "in_tok": 20,
             "out_tok": [10, 10, 10], "cost": [0.001, 0.001, 0.1],
@@ -34,7 +34,7 @@ fn lay_out_answers(folder: &Path) {
 /// A small model that is right where it is sure; records have no prompt text.
 fn lay_out_signals(folder: &Path) {
     let record = |index: usize| {
-        let is_sure = index % 2 == 0;
+        let is_sure = index.is_multiple_of(2);
         json!({
             "prompt": "", "score": [if is_sure { 1 } else { 0 }, 1], "out_tok": [10, 10], "self_verify": 0.5,
             "avg_logp": if is_sure { -0.1 } else { -1.2 }, "avg_entropy": 0.4,
