@@ -86,6 +86,7 @@ impl Reading {
         let held = std::mem::take(&mut self.held);
         let mut said = Vec::new();
         match self.place {
+            _ if self.is_cut_call(&held) => {}
             Place::Start | Place::Text => add_text(&mut said, &held),
             Place::After => add_text(&mut said, held.trim_start()),
             Place::Tagged => self.add_calls(&mut said, &[&held], &format!("{OPEN}{held}")),
@@ -95,6 +96,18 @@ impl Reading {
             }
         }
         said
+    }
+
+    /// Returns whether this is the beginning of a further call, which an end of the answer cut off: the caller has the whole ones,
+    /// and half of one is neither a call nor text.
+    fn is_cut_call(&self, held: &str) -> bool {
+        let is_begun = match self.place {
+            Place::Tagged => self.call(held).is_none(),
+            // A bracket or two may be text.
+            Place::Text | Place::After => held.trim().len() > 2 && OPEN.starts_with(held.trim()),
+            Place::Start | Place::Last(_) => false,
+        };
+        self.has_calls() && is_begun
     }
 
     /// Reads on to the next change of place; `false` when more text is needed.

@@ -59,6 +59,17 @@ fn mistral_s_list_is_read() {
 }
 
 #[test]
+fn a_further_call_that_is_cut_off_leaves_the_whole_ones_alone() {
+    let whole = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+    for rest in ["", "\n", "\n<tool_c", "\n<tool_call>", "<tool_call>\n{\"name\": \"g\", \"argum"] {
+        let (text, calls) = read(&tools(true), &[whole, rest]);
+
+        assert_eq!((text.as_str(), calls), ("", vec![call("f", "{}")]), "{rest:?}");
+    }
+    assert_eq!(read(&tools(true), &[whole, " Done <"]).0, "Done <");
+}
+
+#[test]
 fn what_is_no_call_stays_text() {
     for text in [
         "Plain < text [1]",
