@@ -7,7 +7,7 @@
 //! - Requests: [`chat`], [`embeddings`], [`text`], [`feedback`]; strict about the fields they look at, silent about all others. What they
 //!   refuse, they refuse with the path of the field and the fix ([`parse::ParseError`]).
 //! - Answers: [`completion`] and [`chunk`] say what the gateway must know of a body or of one streamed chunk; [`replay`] turns
-//!   one into the other; [`usage`] reads token counts of any shape.
+//!   one into the other; [`first_message`] reads what an answer says to its reader; [`usage`] reads token counts of any shape.
 //! - Streams: [`sse`] parses and writes server-sent events.
 //! - [`logprobs`] reads how likely a model held its tokens to be.
 //! - [`error_body`] renders and reads errors, [`models`] renders the list of models.
@@ -22,6 +22,7 @@ pub mod completion;
 pub mod embeddings;
 pub mod error_body;
 pub mod feedback;
+pub mod first_message;
 pub mod logprobs;
 pub mod models;
 pub mod parse;

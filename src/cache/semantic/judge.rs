@@ -1,16 +1,12 @@
 //! Do two answers say the same?
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::marks::Marks;
+use crate::wire::first_message::FirstMessage;
 
 /// Returns the text of a completion's first choice; `None` when it has none, or calls tools.
 pub fn text_of(body: &[u8]) -> Option<String> {
-    let completion: Completion = serde_json::from_slice(body).ok()?;
-    let message = completion.choices.into_iter().next()?.message;
-    let calls_tools = !matches!(message.tool_calls, None | Some(Value::Null));
-    message.content.filter(|_| !calls_tools)
+    let message = FirstMessage::read(body).ok()?;
+    message.content.filter(|_| !message.calls_tools)
 }
 
 /// Returns whether two answers are equal but for case, blanks and marks at their ends.
@@ -26,22 +22,6 @@ pub fn may_agree(one: &str, other: &str) -> bool {
 fn normalised(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
     words.join(" ").trim_end_matches(['.', '!', ' ']).to_owned()
-}
-
-#[derive(Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Message,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    content: Option<String>,
-    tool_calls: Option<Value>,
 }
 
 #[cfg(test)]

@@ -19,10 +19,9 @@ use pointsman::{
     },
     gateway::Gateway,
     learning::profiling::{Answered, AskError, Subject},
-    wire::{chat::ChatCall, parse::Limits},
+    wire::{chat::ChatCall, first_message::FirstMessage, parse::Limits},
 };
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -162,29 +161,14 @@ impl Subject for Remote {
     }
 }
 
-#[derive(Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Message,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    content: Option<String>,
-}
-
 /// Reads a whole answer; one without text is an empty one, and wrong.
 fn read(reply: Reply, cost: impl FnOnce(&Usage) -> NanoUsd) -> Result<Answered, AskError> {
     let Reply::Whole(WholeReply { body, usage, .. }) = reply else {
         return Err(hopeless("a stream came though none was asked for"));
     };
-    let completion: Completion =
-        serde_json::from_slice(&body).map_err(|error| hopeless(format!("the answer is no completion: {error}")))?;
-    let text = completion.choices.into_iter().next().and_then(|choice| choice.message.content).unwrap_or_default();
+    let message =
+        FirstMessage::read(&body).map_err(|error| hopeless(format!("the answer is no completion: {error}")))?;
+    let text = message.content.unwrap_or_default();
     let usage =
         usage.unwrap_or_else(|| Usage { output: Tokens::estimate(text.len()), is_estimated: true, ..Usage::default() });
     Ok(Answered { text, cost: cost(&usage), usage })

@@ -7,8 +7,9 @@ use std::{fmt, sync::Arc};
 use crate::{
     domain::{Ask, BanditAlgorithm, ModelName},
     routing::{
-        Cluster, ClusterParameters, Constraints, Difficulty, DifficultyParameters, Goals, Nearest, NearestParameters,
-        ParameterError, QualityCost, QualityCostParameters, Strategy, StrongGoal, Weight, WinRate, WinRateParameters,
+        Cluster, ClusterParameters, Constraints, CostGoal, Difficulty, DifficultyParameters, Goals, Nearest,
+        NearestParameters, ParameterError, QualityCost, QualityCostParameters, Strategy, StrongGoal, Weight, WinRate,
+        WinRateParameters,
     },
 };
 
@@ -101,18 +102,7 @@ pub fn families(asks: &[Ask]) -> Result<Vec<Family>, ParameterError> {
 }
 
 fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
-    let strategy = |weight: f64| -> Built {
-        Ok(Arc::new(QualityCost::new(QualityCostParameters {
-            constraints: Constraints::default(),
-            cost: Weight::fixed(weight).into(),
-            latency_weight: Weight::fixed(0.0),
-            goals: Goals::default(),
-            confidence: None,
-            least_quality: None,
-            default_model: None,
-            max_fallbacks: 0,
-        })?))
-    };
+    let strategy = |weight: f64| with_cost(Weight::fixed(weight).into());
     let points: Result<Vec<_>, _> = weights(mean_cents(asks)).into_iter().map(strategy).collect();
     let shipped = Some(strategy(SHIPPED_COST_WEIGHT)?);
     Ok(Family {
@@ -123,6 +113,20 @@ fn quality_cost(asks: &[Ask]) -> Result<Family, ParameterError> {
         orders: 1,
         among: None,
     })
+}
+
+/// Returns the strategy that weighs nothing but quality and cost.
+pub(super) fn with_cost(cost: CostGoal) -> Built {
+    Ok(Arc::new(QualityCost::new(QualityCostParameters {
+        constraints: Constraints::default(),
+        cost,
+        latency_weight: Weight::fixed(0.0),
+        goals: Goals::default(),
+        confidence: None,
+        least_quality: None,
+        default_model: None,
+        max_fallbacks: 0,
+    })?))
 }
 
 fn mean_cents(asks: &[Ask]) -> f64 {

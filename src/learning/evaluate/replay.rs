@@ -118,11 +118,12 @@ mod tests {
     use crate::{
         domain::{BanditAlgorithm, Learner, NanoUsd},
         learning::evaluate::{
+            families::with_cost,
             outcomes::{Model, Row},
             parts::Fold,
         },
         routing::{
-            Bandit, BanditParameters, Constraints, CostGoal, Goals, QualityCost, QualityCostParameters, Weight,
+            Bandit, BanditParameters, Constraints, CostGoal, Weight,
             samples::{ask, expected},
         },
     };
@@ -182,19 +183,9 @@ mod tests {
             ask.candidates[1].estimate.quality = crate::domain::Probability::clamped(0.9);
         });
         let replay = Replay { asks: &asks, outcomes: &outcomes, lessons: &asks, conformal: None };
-        let strategy = QualityCost::new(QualityCostParameters {
-            constraints: Constraints::default(),
-            cost: CostGoal::Budget(NanoUsd(20)),
-            latency_weight: Weight::fixed(0.0),
-            goals: Goals::default(),
-            confidence: None,
-            least_quality: None,
-            default_model: None,
-            max_fallbacks: 0,
-        })
-        .unwrap();
+        let strategy = with_cost(CostGoal::Budget(NanoUsd(20))).unwrap();
 
-        let share = share_of_second(&replay.picks(&strategy, None, 1));
+        let share = share_of_second(&replay.picks(&*strategy, None, 1));
 
         // Halfway between 10 and 30; 400 draws have a standard deviation of 2.5 %.
         assert!((0.4..0.6).contains(&share), "{share}");

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Built, Family, SHRINKAGE, mean_cents, weights};
+use super::{Built, Family, SHRINKAGE, mean_cents, weights, with_cost};
 use crate::{
     domain::{Ask, BanditAlgorithm, Learner, NanoUsd},
     routing::{
-        Bandit, BanditParameters, Capability, CapabilityParameters, Constraints, CostGoal, Goals, ParameterError,
-        Preference, QualityCost, QualityCostParameters, Strategy, Weight,
+        Bandit, BanditParameters, Capability, CapabilityParameters, Constraints, CostGoal, ParameterError, Preference,
+        Strategy, Weight,
     },
 };
 
@@ -23,16 +23,7 @@ pub(super) fn budget(asks: &[Ask]) -> Result<Family, ParameterError> {
     let (least, most) = range(asks);
     let strategy = |step: usize| -> Built {
         let dollars = least * (most / least).powf(step as f64 / (BUDGETS - 1) as f64);
-        Ok(Arc::new(QualityCost::new(QualityCostParameters {
-            constraints: Constraints::default(),
-            cost: CostGoal::Budget(NanoUsd::from_dollars(dollars)),
-            latency_weight: Weight::fixed(0.0),
-            goals: Goals::default(),
-            confidence: None,
-            least_quality: None,
-            default_model: None,
-            max_fallbacks: 0,
-        })?))
+        with_cost(CostGoal::Budget(NanoUsd::from_dollars(dollars)))
     };
     let points: Result<Vec<_>, _> = (0..BUDGETS).rev().map(strategy).collect();
     Ok(Family {
