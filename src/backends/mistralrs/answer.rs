@@ -278,7 +278,7 @@ impl Answer {
             return Ok(seats);
         }
         let limit = limit.min(self.call.context.deadline);
-        let own = async || self.shared.queue.enter_again(limit).await.map_err(|_| self.silent());
+        let own = async || self.shared.queue.enter_again(limit).await.map_err(|_| self.too_late());
         Help::seats(self.help.as_ref(), own, limit).await
     }
 
@@ -321,18 +321,23 @@ impl Answer {
         }
     }
 
+    /// Returns what a caller is told whose engine made no token in time, which counts as a stall while there was time left.
     fn silent(&self) -> BackendError {
+        let end = (self.started + self.call.context.timeouts.total).min(self.call.context.deadline);
+        if Instant::now() < end {
+            self.shared.health.went_silent();
+        }
+        self.too_late()
+    }
+
+    fn too_late(&self) -> BackendError {
         let model = &self.call.context.model;
-        let now = Instant::now();
-        if now >= self.call.context.deadline {
+        if Instant::now() >= self.call.context.deadline {
             let message = format!("Model {model} did not finish before the request's deadline.");
             return BackendError::new(Code::DeadlineExceeded, message, format!("{model} ran into the deadline"));
         }
-        if now < self.started + self.call.context.timeouts.total {
-            self.shared.health.went_silent();
-        }
         let message = format!("Model {model} did not answer in time.");
-        BackendError::new(Code::UpstreamTimeout, message, format!("the engine of {model} made no token in time"))
+        BackendError::new(Code::UpstreamTimeout, message, format!("{model} made no token in time"))
     }
 
     fn failed(&self, error: &EngineError) -> BackendError {

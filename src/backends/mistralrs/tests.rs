@@ -492,6 +492,24 @@ async fn silence_is_counted_and_forgotten_when_the_engine_is_heard_again() {
 }
 
 #[tokio::test]
+async fn a_further_choice_that_gets_no_turn_is_no_stall() {
+    let local = tiny(4);
+    local.settled().await;
+    let mut call = call(json!({ "max_tokens": 1, "n": 2 }), true);
+    call.context.timeouts.first_token = Duration::from_secs(3);
+    let Reply::Stream(mut events) = local.chat(call).await.unwrap() else { panic!("a stream was asked for") };
+    while events.next().await.unwrap().unwrap().finish_reason.is_none() {}
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let others = local.inner.shared.queue.enter(deadline).await.unwrap();
+
+    let error = events.next().await.unwrap().unwrap_err();
+
+    assert_eq!((error.code, local.status().stalls), (Code::UpstreamTimeout, 0));
+    assert_eq!(local.availability(), Availability::Ready);
+    drop(others);
+}
+
+#[tokio::test]
 async fn weights_that_are_not_there_fail_with_the_command_to_run() {
     let dir = tempfile::tempdir().unwrap();
     let weights = WeightSource::Catalogue("smollm2-135m-instruct".to_owned());
