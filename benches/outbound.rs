@@ -150,6 +150,7 @@ fn call(is_streaming: bool) -> ModelCall {
             priority: Priority::default(),
             draft: None,
             drafter: None,
+            waited: pointsman::domain::Waited::default(),
         },
     }
 }

@@ -19,10 +19,15 @@ pub mod scripted;
 #[cfg(test)]
 mod upstream;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
-    domain::{Availability, BackendError, EmbedCall, ModelCall, Reply, Speculation, TextCall, WholeReply},
+    domain::{
+        Availability, BackendError, EmbedCall, EngineOrder, EngineRoom, ModelCall, Priority, Reply, Speculation,
+        TextCall, WholeReply,
+    },
     error::Code,
 };
 
@@ -57,9 +62,25 @@ pub trait Backend: Send + Sync {
     /// Returns whether the model can be asked now.
     fn availability(&self) -> Availability;
 
-    /// Returns how many requests wait for their turn inside this process; `None` without such a queue.
-    fn waiting(&self) -> Option<usize> {
+    /// Returns how a model that runs on this machine fares; `None` for one that does not.
+    fn engine_room(&self) -> Option<EngineRoom> {
         None
+    }
+
+    /// Returns how long a call would wait for its turn on this machine before it is worked on.
+    fn expected_wait(&self, priority: Priority) -> Duration {
+        let _ = priority;
+        Duration::ZERO
+    }
+
+    /// Has a model that runs on this machine do something.
+    ///
+    /// # Errors
+    /// It does not run on this machine ([`Code::Unsupported`]).
+    fn order(&self, order: EngineOrder) -> Result<(), BackendError> {
+        let what = format!("an engine here to {}", order.name());
+        let message = format!("Only a local model has {what}.");
+        Err(BackendError::new(Code::Unsupported, message, format!("it has no {what}")))
     }
 
     /// Returns what speculative decoding does; `None` where none is configured.

@@ -24,7 +24,7 @@ pub mod yaml;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use document::SpeculateWhen;
+pub use document::{Dtype, Isolation, Quantization, SpeculateWhen};
 pub use environment::{Environment, SecretError};
 pub use exposure::ExposedError;
 pub use fault::{Fault, Faults, Report, Source};

@@ -8,6 +8,7 @@ mod answer;
 mod asking;
 mod cached;
 mod candidates;
+mod engines;
 mod explain;
 mod facts;
 mod failure;

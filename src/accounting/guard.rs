@@ -286,6 +286,7 @@ mod tests {
             leg: 0,
             model: ModelName::parse(model).unwrap(),
             started: Duration::ZERO,
+            waited: Duration::ZERO,
             first_token: None,
             took: Duration::from_millis(3),
             usage: Usage { output: Tokens(output), ..Usage::default() },

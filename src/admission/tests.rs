@@ -151,6 +151,7 @@ fn a_permit_dropped_early_pays_for_the_attempts_and_gives_the_rest_back() {
         leg: 0,
         model: ModelName::parse("m").unwrap(),
         started: Duration::ZERO,
+        waited: Duration::ZERO,
         first_token: None,
         took: Duration::ZERO,
         usage: usage(3),

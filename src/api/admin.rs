@@ -1,5 +1,6 @@
 //! The admin API: what the gateway is doing and why, and its policies.
 
+pub(super) mod models;
 pub(super) mod policies;
 pub(super) mod router;
 

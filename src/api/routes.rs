@@ -30,9 +30,17 @@ pub(super) fn private(config: &mut ServiceConfig) {
         .service(path("/explain", [(Method::POST, web::to(admin::explain))]))
         .service(path("/router", [(Method::GET, web::to(admin::router::show))]))
         .service(path("/router/reload", [(Method::POST, web::to(admin::router::reload))]))
+        .configure(engines)
         .configure(policies)
         .default_service(web::to(super::shape::not_found));
     config.configure(health).service(path("/metrics", [(Method::GET, web::to(metrics::show))])).service(admin);
+}
+
+fn engines(config: &mut ServiceConfig) {
+    config
+        .service(path("/models", [(Method::GET, web::to(admin::models::list))]))
+        .service(path("/models/{name:.+}/load", [(Method::POST, web::to(admin::models::load))]))
+        .service(path("/models/{name:.+}/unload", [(Method::POST, web::to(admin::models::unload))]));
 }
 
 fn policies(config: &mut ServiceConfig) {

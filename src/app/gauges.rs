@@ -19,8 +19,8 @@ pub(super) async fn tell(app: Arc<App>) {
 async fn tell_once(app: &App) {
     for model in app.models.iter() {
         app.telemetry.set_model_state(&model.facts.name, &model.availability());
-        if let Some(waiting) = model.waiting() {
-            app.telemetry.set_queue(&model.facts.name, waiting);
+        if let Some(room) = model.engine_room() {
+            app.telemetry.set_engine_room(&model.facts.name, &room);
         }
         if let Some(speculation) = model.speculation() {
             app.telemetry.set_speculation(&model.facts.name, &speculation);

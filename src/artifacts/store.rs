@@ -39,6 +39,11 @@ impl Store {
         Self { root: data_dir.into() }
     }
 
+    /// Returns the folder for what is made out of users' own weights; it need not exist.
+    pub fn converted(&self) -> PathBuf {
+        self.root.join("converted")
+    }
+
     /// Returns where the file of a package is, or would be.
     ///
     /// # Errors

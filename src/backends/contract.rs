@@ -10,7 +10,7 @@ use super::Backend;
 use crate::{
     domain::{
         CallContext, Event, EventStream, KeyId, Modality, ModelCall, ModelFacts, ModelKind, ModelName, Prices,
-        Priority, Reply, RequestId, TenantId, Timeouts, Tokens,
+        Priority, Reply, RequestId, TenantId, Timeouts, Tokens, Waited,
     },
     error::Code,
     wire::{chat::ChatCall, parse::Limits},
@@ -144,6 +144,7 @@ pub(crate) fn context() -> CallContext {
         priority: Priority::default(),
         draft: None,
         drafter: None,
+        waited: Waited::default(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Language models inside this process, run by mistral.rs. The only place that names it.
 //!
 //! ```text
-//! load        a plain thread fetches, converts, reads and warms up; `status` tells how far it is
-//! queue       a turn: one sequence at a time, a bounded line before it, refused when full or late
+//! keeping     loads on a plain thread, unloads what is idle, watches for stalls and deaths; `status` tells how far it is
+//! memory      whether there is room, before anything is read
+//! queue       a turn: one sequence at a time for each engine, a bounded line before it, fair between keys
 //! engine      a sequence starts in the engine's own thread
 //! hook        called there for every token: has `drawing` draw it, gives the turn back at the end
 //! answer      reads what the hook says, on whatever runtime the caller is; parts become chunks or a whole reply
@@ -16,7 +17,8 @@
 //! - A slow reader of its stream stops the engine, a dropped reader of a whole reply kills it: every answer is streamed, into a
 //!   channel with room for all of it.
 //! - A dead engine closes its channels without a word: asking again starts it anew, and a request that got nothing is sent again.
-//! - A spinning engine cannot be killed: silence marks the model as failed until it is heard again.
+//!   Five deaths in ten minutes take the model out until an administrator lets it try again.
+//! - A spinning engine cannot be killed: silence at work marks the model as failed until it is heard again.
 //! - It has no seed, no natural log-probabilities, no stop strings over several tokens: the hook has.
 //! - A path that does not exist is looked up on a hub: paths are checked first.
 //!
@@ -26,8 +28,12 @@ mod answer;
 mod convert;
 mod drawing;
 mod engine;
+mod health;
 mod hook;
+mod keeping;
 mod load;
+mod loaded;
+mod memory;
 mod neighbours;
 mod queue;
 mod reply;
@@ -45,17 +51,10 @@ mod tests;
 #[cfg(test)]
 mod tiny;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Once, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -66,18 +65,18 @@ pub use survey::{Surveyed, survey};
 
 use self::{
     answer::{Answer, Shared},
-    engine::Engine,
-    queue::{Queue, Refused, Turn},
+    health::Health,
+    loaded::Loaded,
+    queue::{Caller, Queue, Refused, Turn},
     reply::Head,
     speculating::Help,
-    speculation::Speculator,
-    status::{Health, Report},
+    status::Report,
     tools::Tooling,
 };
 use super::Backend;
 use crate::{
     config::LocalSettings,
-    domain::{Availability, BackendError, ModelCall, ModelName, Reply, Speculation},
+    domain::{Availability, BackendError, EngineOrder, EngineRoom, ModelCall, ModelName, Priority, Reply, Speculation},
     error::Code,
     runtime::SharedClock,
 };
@@ -94,33 +93,28 @@ struct Inner {
     clock: SharedClock,
     report: Report,
     shared: Shared,
-    engine: OnceLock<Arc<Engine>>,
-    speculator: OnceLock<Arc<Speculator>>,
-    no_speculation: OnceLock<String>,
-    /// Speculation with drafts that policies name.
-    pairs: Mutex<BTreeMap<ModelName, Arc<Speculator>>>,
+    /// `None` while it is not in memory. Who runs an answer holds it too.
+    loaded: RwLock<Option<Arc<Loaded>>>,
+    is_loading: AtomicBool,
     neighbours: OnceLock<Neighbours>,
-    is_started: AtomicBool,
 }
 
 impl Local {
     /// Returns the model; it loads in the background, now or at its first request as `settings.preload` says.
     pub fn start(name: ModelName, settings: LocalSettings, place: WeightPlace, clock: SharedClock) -> Arc<Self> {
-        let queue = Arc::new(Queue::new(settings.queue, settings.queue_timeout));
+        let queue = Arc::new(Queue::new(settings.replicas, settings.queue, settings.queue_timeout));
         let inner = Arc::new(Inner {
             name,
             place,
             clock,
             report: Report::default(),
             shared: Shared { queue, health: Arc::new(Health::default()) },
-            engine: OnceLock::new(),
-            speculator: OnceLock::new(),
-            no_speculation: OnceLock::new(),
-            pairs: Mutex::default(),
+            loaded: RwLock::default(),
+            is_loading: AtomicBool::new(false),
             neighbours: OnceLock::new(),
-            is_started: AtomicBool::new(false),
             settings,
         });
+        keeping::watch(&inner);
         if inner.settings.preload {
             inner.start_loading();
         }
@@ -135,7 +129,7 @@ impl Local {
 
     /// Returns how far the model is and how it fares.
     pub fn status(&self) -> LocalStatus {
-        let status = self.inner.report.status(self.inner.shared.queue.waiting(), &self.inner.shared.health);
+        let status = self.inner.report.status(self.inner.room());
         LocalStatus { speculation: self.inner.speculation(), ..status }
     }
 
@@ -152,13 +146,15 @@ impl Local {
 impl Backend for Local {
     async fn chat(&self, call: ModelCall) -> Result<Reply, BackendError> {
         self.inner.check(&call)?;
-        let engine = self.inner.engine(&call).await?;
-        let help = self.inner.help(&call);
+        let loaded = self.inner.awake(&call).await?;
+        let help = self.inner.help(&loaded, &call);
+        let arrived = Instant::now();
         let own = async || self.inner.turn(&call).await;
-        let seats = Help::seats(help.as_ref(), own, call.context.deadline).await?;
+        let seats = Help::seats(help.as_ref(), own, (&Caller::of(&call.context), call.context.deadline)).await?;
+        call.context.waited.add(arrived.elapsed());
         let head = self.inner.head(&call);
         let is_streaming = call.is_streaming;
-        let answer = Box::pin(Answer::begin(engine, call, self.inner.shared.clone(), (seats, help), head)).await?;
+        let answer = Box::pin(Answer::begin(loaded, call, self.inner.shared.clone(), (seats, help), head)).await?;
         if is_streaming {
             return Ok(Reply::Stream(answer.into_stream()));
         }
@@ -166,15 +162,23 @@ impl Backend for Local {
     }
 
     fn availability(&self) -> Availability {
-        // An engine that died in silence gave the turn back, and is started again by the next request.
-        if self.inner.shared.health.is_silent() && !self.inner.shared.queue.is_idle() {
-            return Availability::Failed { reason: "its engine makes no tokens".to_owned() };
-        }
-        self.inner.report.availability()
+        self.inner.availability()
     }
 
-    fn waiting(&self) -> Option<usize> {
-        Some(self.inner.shared.queue.waiting())
+    fn engine_room(&self) -> Option<EngineRoom> {
+        Some(self.inner.room())
+    }
+
+    fn expected_wait(&self, priority: Priority) -> std::time::Duration {
+        self.inner.shared.queue.expected_wait(priority)
+    }
+
+    fn order(&self, order: EngineOrder) -> Result<(), BackendError> {
+        match order {
+            EngineOrder::Load => self.inner.load_again(),
+            EngineOrder::Unload => self.inner.unload("an administrator said so"),
+        }
+        Ok(())
     }
 
     fn speculation(&self) -> Option<Speculation> {
@@ -183,35 +187,35 @@ impl Backend for Local {
 }
 
 impl Inner {
-    fn start_loading(self: &Arc<Self>) {
-        if self.is_started.swap(true, Ordering::AcqRel) {
-            return;
+    fn availability(&self) -> Availability {
+        let failed = |reason: &str| Availability::Failed { reason: reason.to_owned() };
+        if self.shared.health.is_out() {
+            return failed("its engine died five times in ten minutes; load it again to let it try");
         }
-        self.report.enter(Phase::Loading);
-        let inner = Arc::clone(self);
-        let spawned = thread::Builder::new().name("model-loader".to_owned()).spawn(move || inner.load());
-        if let Err(error) = spawned {
-            self.report.fail(format!("no thread to load it: {error}"));
+        if self.shared.queue.pulses().iter().all(|pulse| pulse.is_stalled()) {
+            return failed("its engine makes no tokens");
+        }
+        self.report.availability()
+    }
+
+    fn room(&self) -> EngineRoom {
+        let [stalls, deaths, restarts] = self.shared.health.counted();
+        let queue = &self.shared.queue;
+        EngineRoom {
+            waiting: queue.waiting(),
+            running: queue.running(),
+            expected_wait: queue.expected_wait(Priority::Foreground),
+            loaded_in: self.report.loaded_in(),
+            resident_bytes: self.loaded().map(|loaded| loaded.resident_bytes()),
+            stalls,
+            deaths,
+            restarts,
+            is_out: self.shared.health.is_out(),
         }
     }
 
-    fn load(&self) {
-        leave_a_core_free();
-        let begun = self.clock.elapsed();
-        let loaded = load::load(&self.settings, &self.place, &self.report);
-        match loaded {
-            Ok(engine) => {
-                let took = self.clock.elapsed().saturating_sub(begun);
-                self.start_speculating(&engine);
-                drop(self.engine.set(Arc::new(engine)));
-                self.report.ready(took);
-                tracing::info!(model = %self.name, load.seconds = took.as_secs_f64(), "the local model is ready");
-            }
-            Err(error) => {
-                tracing::error!(model = %self.name, %error, "the local model did not load");
-                self.report.fail(error.to_string());
-            }
-        }
+    fn loaded(&self) -> Option<Arc<Loaded>> {
+        self.loaded.read().clone()
     }
 
     fn check(&self, call: &ModelCall) -> Result<(), BackendError> {
@@ -231,20 +235,27 @@ impl Inner {
         Ok(())
     }
 
-    /// Returns the engine; a model that sleeps is woken and waited for.
-    async fn engine(self: &Arc<Self>, call: &ModelCall) -> Result<Arc<Engine>, BackendError> {
+    /// Returns the model in memory; one that sleeps is woken and waited for.
+    async fn awake(self: &Arc<Self>, call: &ModelCall) -> Result<Arc<Loaded>, BackendError> {
+        if self.shared.health.is_out() {
+            return Err(self.not_loaded(self.availability()));
+        }
+        if let Some(loaded) = self.loaded() {
+            return Ok(loaded);
+        }
         if self.report.phase() == Phase::Asleep {
             self.start_loading();
             let limit = call.context.deadline.min(Instant::now() + call.context.timeouts.first_token);
             // Whether it settled in time shows in what is asked next.
             drop(timeout_at(limit, self.report.settled()).await);
         }
-        if let Some(engine) = self.engine.get() {
-            return Ok(Arc::clone(engine));
-        }
-        Err(match self.report.availability() {
+        self.loaded().ok_or_else(|| self.not_loaded(self.report.availability()))
+    }
+
+    fn not_loaded(&self, availability: Availability) -> BackendError {
+        match availability {
             Availability::Failed { reason } => {
-                let message = format!("Model {} could not be loaded.", self.name);
+                let message = format!("Model {} cannot answer now.", self.name);
                 BackendError::new(Code::UpstreamFailed, message, format!("{} is not loaded: {reason}", self.name))
             }
             Availability::Ready | Availability::Loading { .. } | Availability::BreakerOpen => {
@@ -252,11 +263,12 @@ impl Inner {
                 let error = BackendError::new(Code::ModelLoading, message, format!("{} is loading", self.name));
                 BackendError { retry_after: Some(std::time::Duration::from_secs(2)), ..error }
             }
-        })
+        }
     }
 
     async fn turn(&self, call: &ModelCall) -> Result<Turn, BackendError> {
-        let refused = match self.shared.queue.enter(call.context.deadline).await {
+        let caller = Caller::of(&call.context);
+        let refused = match self.shared.queue.enter(&caller, call.context.deadline).await {
             Ok(turn) => return Ok(turn),
             Err(refused) => refused,
         };
@@ -285,16 +297,4 @@ impl Inner {
             wants_usage: call.chat.wants_usage,
         }
     }
-}
-
-/// Matrix products run on rayon's pool; with every core in it, requests would wait for the network threads.
-fn leave_a_core_free() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(cores.saturating_sub(1).max(1));
-        if let Err(error) = pool.build_global() {
-            tracing::debug!(%error, "the thread pool for matrix products was already set up");
-        }
-    });
 }

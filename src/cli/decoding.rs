@@ -59,7 +59,7 @@ fn local(config: &Config, name: &str) -> Result<Arc<Local>, Box<dyn std::error::
     };
     let place = WeightPlace { store: Store::new(&config.data_dir), may_fetch: false };
     // The survey measures by itself.
-    let settings = pointsman::config::LocalSettings { preload: true, speculate: None, ..settings.clone() };
+    let settings = pointsman::config::LocalSettings { preload: true, speculate: None, ..(**settings).clone() };
     Ok(Local::start(model.facts.name.clone(), settings, place, Arc::new(SystemClock::default())))
 }
 

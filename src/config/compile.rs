@@ -1,5 +1,6 @@
 //! From the document to [`Config`]: every reference resolved, every credential read, every fault told.
 
+mod local;
 mod models;
 mod names;
 

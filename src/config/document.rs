@@ -4,6 +4,7 @@
 //! show while a person types. Serde has a default even for keys that the schema requires, so that a document without one can
 //! still be searched for further faults.
 
+pub mod local;
 pub mod model;
 pub mod operation;
 pub mod server;
@@ -14,6 +15,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use local::*;
 pub use model::*;
 pub use operation::*;
 pub use server::*;

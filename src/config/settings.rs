@@ -1,5 +1,7 @@
 //! The compiled configuration: every reference resolved, every number in range.
 
+mod local;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -10,8 +12,8 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::document::{SpeculateDocument, SpeculateWhen};
-use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, TenantId, Timeouts, Tokens};
+pub use self::local::{DeviceChoice, Draft, LocalSettings, SpeculateSettings, WeightSource};
+use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, TenantId, Timeouts};
 
 /// Everything the program is told.
 #[derive(Clone, Debug)]
@@ -138,7 +140,7 @@ pub enum ModelSource {
     /// Anthropic's own wire.
     Anthropic(RemoteSettings),
     /// In this process, by mistral.rs.
-    Local(LocalSettings),
+    Local(Box<LocalSettings>),
     /// The router's own embedding.
     Router,
     /// Made-up answers, for tests and the demo.
@@ -158,70 +160,6 @@ pub struct RemoteSettings {
     pub headers: Vec<(String, SecretString)>,
     /// What the provider calls the model.
     pub upstream_model: Arc<str>,
-}
-
-/// Where the weights of a local model come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WeightSource {
-    /// A model in the program's own catalogue, fetched by pinned name and checksum, for instance `smollm2-135m-instruct`.
-    Catalogue(String),
-    /// A GGUF file or a folder of safetensors.
-    Path(PathBuf),
-    /// A Hugging Face repository.
-    HuggingFace {
-        /// `owner/name`.
-        repo: String,
-        /// Branch, tag or commit.
-        revision: Option<String>,
-        /// One GGUF file inside it; `None` loads safetensors.
-        file: Option<String>,
-    },
-}
-
-/// A model inside the process.
-#[derive(Clone, Debug)]
-pub struct LocalSettings {
-    /// Where its weights come from.
-    pub weights: WeightSource,
-    /// Longest prompt plus answer; the weights' own limit holds where it is smaller.
-    pub context_window: Tokens,
-    /// Waiting requests before new ones are refused.
-    pub queue: usize,
-    /// Longest wait in the queue.
-    pub queue_timeout: Duration,
-    /// Whether it is loaded at start; otherwise at its first request.
-    pub preload: bool,
-    /// Speculative decoding.
-    pub speculate: Option<SpeculateSettings>,
-}
-
-/// Speculative decoding of a local model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpeculateSettings {
-    /// What proposes tokens.
-    pub draft: Draft,
-    /// Most tokens proposed at a time.
-    pub gamma: usize,
-    /// Whether fewer are proposed where few are accepted.
-    pub adapts: bool,
-    /// When to speculate at all.
-    pub when: SpeculateWhen,
-}
-
-impl Default for SpeculateSettings {
-    fn default() -> Self {
-        let SpeculateDocument { gamma, adapt, when, .. } = SpeculateDocument::default();
-        Self { draft: Draft::Lookup, gamma, adapts: adapt, when }
-    }
-}
-
-/// What proposes tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Draft {
-    /// What is already written.
-    Lookup,
-    /// A local model with the same vocabulary.
-    Model(ModelName),
 }
 
 /// A made-up model.

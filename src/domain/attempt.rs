@@ -31,6 +31,9 @@ pub struct Attempt {
     pub model: ModelName,
     /// From the arrival of the request to the start of the attempt.
     pub started: Duration,
+    /// Of that time, what it waited for its turn inside this process.
+    #[serde(default)]
+    pub waited: Duration,
     /// From the start of the attempt to the first token.
     pub first_token: Option<Duration>,
     /// From the start of the attempt to its end.

@@ -1,6 +1,12 @@
 //! What a backend is asked.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -10,6 +16,25 @@ use super::{
     priority::Priority,
 };
 use crate::wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall};
+
+/// How long a call waited for its turn inside this process; clones share it.
+///
+/// It is written down where the waiting is done and read where times are booked, so that a model does not look slow because
+/// many asked for it.
+#[derive(Clone, Debug, Default)]
+pub struct Waited(Arc<AtomicU64>);
+
+impl Waited {
+    /// Adds to it.
+    pub fn add(&self, more: Duration) {
+        self.0.fetch_add(u64::try_from(more.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns it, to the microsecond.
+    pub fn total(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
 
 /// What every call carries besides its body.
 #[derive(Clone, Debug)]
@@ -34,6 +59,8 @@ pub struct CallContext {
     pub draft: Option<Arc<str>>,
     /// A local model that may draft the answer, for local models, which check its tokens; others ignore it.
     pub drafter: Option<ModelName>,
+    /// Where waiting for a turn is written down.
+    pub waited: Waited,
 }
 
 /// One attempt at a chat leg.

@@ -10,7 +10,9 @@ use super::{
     model::{Model, Seat},
 };
 use crate::{
-    domain::{Attempt, AttemptJournal, AttemptOutcome, BackendError, Event, ModelName, Tokens, Usage, WholeReply},
+    domain::{
+        Attempt, AttemptJournal, AttemptOutcome, BackendError, Event, ModelName, Tokens, Usage, Waited, WholeReply,
+    },
     error::{Code, Side},
 };
 
@@ -26,6 +28,7 @@ pub(super) struct RunningAttempt {
     pass: Pass,
     seen: Seen,
     is_booked: bool,
+    waited: Waited,
     /// Given back when the attempt ends.
     _seat: Seat,
 }
@@ -53,12 +56,18 @@ impl RunningAttempt {
             pass,
             seen: Seen::default(),
             is_booked: false,
+            waited: Waited::default(),
             _seat: seat,
         }
     }
 
     pub(super) fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// Returns where waiting for a turn is written down.
+    pub(super) fn waited(&self) -> Waited {
+        self.waited.clone()
     }
 
     pub(super) fn model(&self) -> &ModelName {
@@ -83,7 +92,7 @@ impl RunningAttempt {
         if self.seen.first_token.is_none() {
             self.seen.first_token = Some(after);
             self.prove();
-            self.model.latency.saw_first_token(after.saturating_sub(self.prefill()));
+            self.model.latency.saw_first_token(after.saturating_sub(self.prefill() + self.waited.total()));
         }
     }
 
@@ -106,7 +115,8 @@ impl RunningAttempt {
     pub(super) fn succeed_whole(mut self, reply: &WholeReply, output: Tokens) {
         self.prove();
         let usage = reply.usage.unwrap_or_else(|| self.estimated(output));
-        self.model.latency.saw_whole(self.begun.elapsed().saturating_sub(self.prefill()), usage.output);
+        let took = self.begun.elapsed().saturating_sub(self.prefill() + self.waited.total());
+        self.model.latency.saw_whole(took, usage.output);
         self.book(usage, AttemptOutcome::Ok);
     }
 
@@ -152,6 +162,7 @@ impl RunningAttempt {
             leg: self.leg,
             model: self.model.facts.name.clone(),
             started: self.started,
+            waited: self.waited.total(),
             first_token: self.seen.first_token,
             took: self.begun.elapsed(),
             usage,

@@ -10,7 +10,7 @@ use crate::{
     backends::Backend,
     domain::{
         AttemptJournal, BackendError, EmbedCall, KeyId, ModelCall, ModelName, NanoUsd, Priority, Reply, RequestId,
-        TenantId, TextCall, Timeouts, Tokens, WholeReply, call::CallContext,
+        TenantId, TextCall, Timeouts, Tokens, Waited, WholeReply, call::CallContext,
     },
     wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall},
 };
@@ -109,7 +109,8 @@ impl Job {
         (*upper > left).then_some((*upper, left))
     }
 
-    pub(super) async fn call(&self, model: &Model) -> Result<Reply, BackendError> {
+    /// Asks a model; `waited` is told how long the call waited for its turn.
+    pub(super) async fn call(&self, model: &Model, waited: Waited) -> Result<Reply, BackendError> {
         let context = CallContext {
             request: self.request,
             tenant: self.tenant.clone(),
@@ -121,6 +122,7 @@ impl Job {
             priority: self.priority,
             draft: self.draft.clone(),
             drafter: self.drafter.clone(),
+            waited,
         };
         let span = tracing::info_span!("attempt", model.name = %model.facts.name);
         self.operation.call(&*model.backend, context).instrument(span).await

@@ -24,7 +24,7 @@ pub(super) struct LiveLatency {
 
 impl LiveLatency {
     pub(super) fn new(configured_first_ms: f64) -> Self {
-        let measured = Mutex::new(MeasuredLatency { first_token_ms: None, per_token_ms: None });
+        let measured = Mutex::new(MeasuredLatency { first_token_ms: None, per_token_ms: None, queue_ms: 0.0 });
         Self { configured_first_ms, measured }
     }
 

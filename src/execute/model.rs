@@ -15,7 +15,7 @@ use super::{
 use crate::{
     backends::Backend,
     config::settings::ResilienceSettings,
-    domain::{Availability, BackendError, ModelFacts, Speculation, Timeouts},
+    domain::{Availability, BackendError, EngineOrder, EngineRoom, ModelFacts, Priority, Speculation, Timeouts},
     error::Code,
     routing::MeasuredLatency,
 };
@@ -73,9 +73,17 @@ impl Model {
         }
     }
 
-    /// Returns how many requests wait for it inside this process; `None` where nothing waits here.
-    pub fn waiting(&self) -> Option<usize> {
-        self.backend.waiting()
+    /// Returns how it fares where it runs on this machine; `None` where it does not.
+    pub fn engine_room(&self) -> Option<EngineRoom> {
+        self.backend.engine_room()
+    }
+
+    /// Has it do something where it runs on this machine.
+    ///
+    /// # Errors
+    /// It does not run on this machine.
+    pub fn order(&self, order: EngineOrder) -> Result<(), BackendError> {
+        self.backend.order(order)
     }
 
     /// Returns what its speculative decoding does; `None` where none is configured.
@@ -90,7 +98,8 @@ impl Model {
 
     /// Returns how fast it has been lately.
     pub fn measured_latency(&self) -> MeasuredLatency {
-        self.latency.measured()
+        let queue = self.backend.expected_wait(Priority::Foreground);
+        MeasuredLatency { queue_ms: queue.as_secs_f64() * 1_000.0, ..self.latency.measured() }
     }
 
     /// Takes a seat, waiting for one until `until`; with `None` it does not wait.

@@ -102,7 +102,7 @@ impl Run {
         self.attempts += 1;
         let deadlines = Deadlines::new(attempt.begun(), self.job.timeouts(model), self.job.deadline);
         let phase = if self.job.operation.is_streaming() { Phase::FirstToken } else { Phase::WholeAnswer };
-        match deadlines.within(phase, &model.facts.name, self.job.call(model)).await.flatten() {
+        match deadlines.within(phase, &model.facts.name, self.job.call(model, attempt.waited())).await.flatten() {
             Ok(Reply::Stream(events)) => opening::open(events, attempt, deadlines).await.map(Reply::Stream),
             Ok(Reply::Whole(whole)) => {
                 attempt.succeed_whole(&whole, self.job.operation.estimated_output(&whole));

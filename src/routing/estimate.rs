@@ -25,6 +25,8 @@ pub struct MeasuredLatency {
     pub first_token_ms: Option<f64>,
     /// Milliseconds for each token after the first; `None` before the first answer of more than one token.
     pub per_token_ms: Option<f64>,
+    /// Milliseconds that a request would wait for its turn now, in a queue of this process.
+    pub queue_ms: f64,
 }
 
 /// Returns what is expected of a model on a prompt.
@@ -34,7 +36,7 @@ pub struct MeasuredLatency {
 /// - Length: the predicted median times the model's verbosity, at most [`longest_answer`].
 /// - Cost: list prices for prompt and expected answer, times the number of choices. The upper cost is that of the longest
 ///   answer allowed.
-/// - Latency: time to the first token of an empty prompt, plus the time for reading the prompt, plus time per token; the first
+/// - Latency: the wait for a turn, plus time to the first token of an empty prompt, plus the time for reading the prompt, plus time per token; the first
 ///   and the last measured where they have been measured. Choices run in parallel.
 pub fn estimate(
     model: &ModelFacts,
@@ -84,7 +86,8 @@ fn cost(model: &ModelFacts, request: &RequestFacts, answer: Tokens) -> NanoUsd {
 
 fn latency(model: &ModelFacts, measured: Option<MeasuredLatency>, (prompt, output_tokens): (Tokens, f64)) -> Duration {
     let idle = measured.and_then(|measured| measured.first_token_ms).unwrap_or(model.first_token_ms);
-    let first = idle + model.prefill_ms(prompt);
+    let queue = measured.map_or(0.0, |measured| measured.queue_ms);
+    let first = queue + idle + model.prefill_ms(prompt);
     let each = measured.and_then(|measured| measured.per_token_ms).unwrap_or(model.per_token_ms);
     let seconds = (first + each * (output_tokens - 1.0)) / 1_000.0;
     // An answer that is predicted to take longer than a Duration holds is out of reach of any limit.
@@ -166,7 +169,7 @@ mod tests {
 
     #[test]
     fn measured_speed_replaces_the_configured_one() {
-        let measured = MeasuredLatency { first_token_ms: Some(100.0), per_token_ms: None };
+        let measured = MeasuredLatency { first_token_ms: Some(100.0), per_token_ms: None, queue_ms: 0.0 };
 
         let estimate = estimate(&facts("unknown"), &request(), Some(&scores()), Some(measured));
 

@@ -16,6 +16,9 @@ use crate::{
 /// The label value of everything that is not in a closed set.
 pub const OTHER: &str = "other";
 
+/// The provider of models that run on this machine.
+pub const LOCAL: &str = "local";
+
 /// The label value where there is nothing to name.
 pub const NONE: &str = "none";
 
@@ -85,7 +88,7 @@ pub fn code(name: Option<&str>) -> &'static str {
 fn provider(source: &ModelSource) -> Arc<str> {
     match source {
         ModelSource::OpenAi(remote) | ModelSource::Anthropic(remote) => remote.provider.as_str().into(),
-        ModelSource::Local(_) => "local".into(),
+        ModelSource::Local(_) => LOCAL.into(),
         ModelSource::Router => "router".into(),
         ModelSource::Scripted(_) => "scripted".into(),
     }

@@ -133,6 +133,20 @@ table! {
     model_loaded: Level<1> = "pointsman_model_loaded_ratio" ["model"];
     /// Requests that wait for a model inside the process.
     queue: Level<1> = "pointsman_queue_waiting" ["model"];
+    /// How long attempts at local models waited for their turn.
+    queue_wait: Spread<1> = "pointsman_queue_wait_seconds" ["model"] in OPERATION_SECONDS;
+    /// How long a local model took to load, the last time.
+    engine_load: Level<1> = "pointsman_engine_load_seconds" ["model"];
+    /// Memory that a local model holds: of its own process, or by how much this one grew while loading it.
+    engine_memory: Level<1> = "pointsman_engine_resident_bytes" ["model"];
+    /// Times that an engine of a local model had work and made no token for too long.
+    engine_stalls: Count<1> = "pointsman_engine_stalls_total" ["model"];
+    /// Times that an engine of a local model died.
+    engine_deaths: Count<1> = "pointsman_engine_deaths_total" ["model"];
+    /// Times that an engine of a local model was started again.
+    engine_restarts: Count<1> = "pointsman_engine_restarts_total" ["model"];
+    /// Whether a local model is out until an administrator lets it try again: 1 while it is.
+    engine_out: Level<1> = "pointsman_engine_out" ["model"];
     /// Whether a local model decodes with proposals: 1 while it does.
     speculation: Level<1> = "pointsman_speculation_on" ["model"];
     /// Tokens per second that were measured when a local model was loaded: decoded plainly, and with proposals.

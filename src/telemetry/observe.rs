@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    labels::{Labels, NONE, code},
+    labels::{LOCAL, Labels, NONE, code},
     metrics::Metrics,
 };
 use crate::domain::{Attempt, AttemptOutcome, ModelName, NanoUsd, Outcome, RequestRecord};
@@ -95,6 +95,9 @@ fn attempt(metrics: &Metrics, labels: &Labels, record: &RequestRecord, attempt: 
     let operation = record.endpoint.operation();
     let (provider, model) = (labels.provider(&attempt.model), labels.model(&attempt.model));
     metrics.attempts.at([model, outcome, error]).inc();
+    if provider == LOCAL {
+        metrics.queue_wait.at([model]).observe(attempt.waited.as_secs_f64());
+    }
     metrics.operation_duration.at([operation, provider, model, error]).observe(attempt.took.as_secs_f64());
     for (kind, tokens) in [("input", attempt.usage.input), ("output", attempt.usage.output)] {
         metrics.token_usage.at([operation, provider, model, kind]).observe(tokens.0 as f64);
@@ -123,9 +126,9 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         domain::{
-            Ask, Availability, CacheOutcome, Candidate, DecisionId, Endpoint, Estimate, Graded, KeyId, Leg, ModelFacts,
-            Plan, PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable, Signals,
-            Speculation, StageTimes, TenantId, Tokens, Usage,
+            Ask, Availability, CacheOutcome, Candidate, DecisionId, Endpoint, EngineRoom, Estimate, Graded, KeyId, Leg,
+            ModelFacts, Plan, PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable,
+            Signals, Speculation, StageTimes, TenantId, Tokens, Usage,
         },
         error::Code,
         telemetry::{Telemetry, metrics::TABLE},
@@ -136,7 +139,11 @@ pub(super) mod tests {
     }
 
     fn telemetry() -> Telemetry {
-        let models = [(name("first"), Arc::from("acme")), (name("second"), Arc::from("acme"))];
+        let models = [
+            (name("first"), Arc::from("acme")),
+            (name("second"), Arc::from("acme")),
+            (name("third"), Arc::from(LOCAL)),
+        ];
         Telemetry::with_labels(Labels::new(models, [PolicyName::parse("cheap").unwrap()])).unwrap()
     }
 
@@ -145,6 +152,7 @@ pub(super) mod tests {
             leg: 0,
             model: name(model),
             started: Duration::from_millis(started_ms),
+            waited: Duration::ZERO,
             first_token: None,
             took: Duration::from_millis(took_ms),
             usage: Usage { input: Tokens(10), output: Tokens(5), ..Usage::default() },
@@ -286,12 +294,14 @@ pub(super) mod tests {
         let telemetry = telemetry();
         let model = name("first");
         telemetry.tell(&fallen_back());
+        telemetry.tell(&RequestRecord { attempts: vec![attempt("third", 0, 9, AttemptOutcome::Ok)], ..fallen_back() });
         telemetry.set_router(Some(("rten", "static-v2", "0123456789abcdef")));
         telemetry.set_cache_size(10, 1);
         telemetry.set_semantic_cache((10, 1), [1, 1, 0], (0.0, 0.1));
         telemetry.set_breaker(&model, true);
         telemetry.set_model_state(&model, &Availability::Ready);
-        telemetry.set_queue(&model, 2);
+        telemetry
+            .set_engine_room(&model, &EngineRoom { loaded_in: Some(Duration::from_secs(3)), ..EngineRoom::default() });
         telemetry.set_speculation(&model, &Speculation::measured(40.0, 60.0));
         telemetry.set_ledger_waiting(3);
         let record = Box::new(fallen_back());

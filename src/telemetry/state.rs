@@ -2,7 +2,7 @@
 
 use super::{Telemetry, labels::NONE};
 use crate::{
-    domain::{Availability, Graded, ModelName, PolicyName, RequestId, Speculation},
+    domain::{Availability, EngineRoom, Graded, ModelName, PolicyName, RequestId, Speculation},
     error::Code,
 };
 
@@ -84,9 +84,18 @@ impl Telemetry {
         self.metrics.model_loaded.at([model]).set(loaded);
     }
 
-    /// Says how many requests wait for a model inside the process.
-    pub fn set_queue(&self, model: &ModelName, waiting: usize) {
-        self.metrics.queue.at([self.labels.model(model)]).set(waiting as f64);
+    /// Says how a model that runs on this machine fares.
+    pub fn set_engine_room(&self, model: &ModelName, room: &EngineRoom) {
+        let (metrics, model) = (&self.metrics, self.labels.model(model));
+        metrics.queue.at([model]).set(room.waiting as f64);
+        if let Some(took) = room.loaded_in {
+            metrics.engine_load.at([model]).set(took.as_secs_f64());
+        }
+        metrics.engine_memory.at([model]).set(room.resident_bytes.unwrap_or(0) as f64);
+        metrics.engine_stalls.reach([model], room.stalls);
+        metrics.engine_deaths.reach([model], room.deaths);
+        metrics.engine_restarts.reach([model], room.restarts);
+        metrics.engine_out.at([model]).set(f64::from(u8::from(room.is_out)));
     }
 
     /// Says what a local model's speculative decoding does.

@@ -214,6 +214,7 @@ fn attempt_of(row: &Row<'_>) -> Result<Attempt, LedgerError> {
         leg: get(row, "leg")?,
         model: named(row, "model")?,
         started: Duration::from_nanos(number(row, "started_ns")?),
+        waited: Duration::from_nanos(number(row, "waited_ns")?),
         first_token: duration_or_none(row, "first_token_ns")?,
         took: Duration::from_nanos(number(row, "took_ns")?),
         usage: usage_of(row)?,

@@ -56,6 +56,8 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX feedback_once_by_time ON feedback_once (at_us);
     CREATE TABLE prompts (decision TEXT PRIMARY KEY, at_us INTEGER NOT NULL, prompt TEXT NOT NULL) WITHOUT ROWID;
     CREATE INDEX prompts_by_time ON prompts (at_us);
+", "
+    ALTER TABLE attempts ADD COLUMN waited_ns INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// The newest schema.
@@ -212,7 +214,7 @@ fn insert_attempt(
     position: usize,
     attempt: &Attempt,
 ) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    let sql = "INSERT INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     let (outcome, code) = attempt_end(&attempt.end);
     transaction.prepare_cached(sql)?.execute(params![
         record.request.to_string(),
@@ -230,6 +232,7 @@ fn insert_attempt(
         integer(attempt.cost.0),
         outcome,
         code,
+        nanos(attempt.waited),
     ])?;
     Ok(())
 }

@@ -34,6 +34,7 @@ fn attempt(end: AttemptOutcome) -> Attempt {
         leg: 1,
         model: ModelName::parse("openai/gpt").unwrap(),
         started: Duration::from_micros(7),
+        waited: Duration::ZERO,
         first_token: Some(Duration::from_nanos(123_456_789)),
         took: Duration::from_secs(2),
         usage: Usage {
@@ -238,7 +239,7 @@ fn a_ledger_of_a_newer_program_is_refused() {
 
     let refused = Ledger::open(options(&path)).err().unwrap();
 
-    assert!(matches!(refused, LedgerError::Newer { found: 99, known: 2 }), "{refused:?}");
+    assert!(matches!(refused, LedgerError::Newer { found: 99, known: 3 }), "{refused:?}");
 }
 
 #[test]
@@ -259,7 +260,7 @@ fn a_ledger_of_an_older_program_is_brought_up_to_date() {
     ledger.take(&written);
     assert!(ledger.close(SOON));
     let old = "DROP TABLE feedback; DROP TABLE feedback_once; DROP TABLE prompts; DROP INDEX records_by_decision;
-        ALTER TABLE records DROP COLUMN propensity; PRAGMA user_version = 1;";
+        ALTER TABLE records DROP COLUMN propensity; ALTER TABLE attempts DROP COLUMN waited_ns; PRAGMA user_version = 1;";
     rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
 
     let reopened = Ledger::open(options(&path)).unwrap();

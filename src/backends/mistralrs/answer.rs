@@ -7,12 +7,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     drawing::{Entry, Finish, Making, Step},
-    engine::{Engine, EngineError, Running},
-    queue::Queue,
+    engine::{EngineError, Running},
+    health::Health,
+    loaded::Loaded,
+    queue::{Caller, Queue},
     reply::{Choice, Head},
     sampler::Sampler,
     speculating::{Help, Seats},
-    status::Health,
     text::Text,
     tools::{Call, Reading, Said, Tooling},
 };
@@ -45,7 +46,7 @@ pub(super) struct Shared {
 
 /// A running answer. Dropping it ends the sequence at its next token and gives the turn back.
 pub(super) struct Answer {
-    engine: Arc<Engine>,
+    loaded: Arc<Loaded>,
     call: ModelCall,
     shared: Shared,
     seats: Option<Seats>,
@@ -71,7 +72,7 @@ impl Answer {
     /// # Errors
     /// The model refused the request, failed or was silent for too long.
     pub(super) async fn begin(
-        engine: Arc<Engine>,
+        loaded: Arc<Loaded>,
         call: ModelCall,
         shared: Shared,
         (seats, help): (Seats, Option<Help>),
@@ -82,7 +83,7 @@ impl Answer {
         let seats = Some(seats);
         let tooling = Tooling::read(&call.chat).map_err(refused)?;
         let mut answer = Self {
-            engine,
+            loaded,
             call,
             shared,
             seats,
@@ -259,16 +260,17 @@ impl Answer {
     }
 
     async fn start(&self, seats: Seats) -> Result<Running, EngineError> {
-        let making = self.making();
+        let engine = self.loaded.engine_at(seats.seat());
+        let making = self.making(&seats);
         // Speculation stands aside: its prompts are made without tools.
         if let Some(tooling) = &self.tooling {
             let talk = (self.call.chat.messages.as_slice(), &**tooling);
-            return self.engine.start_with_tools(talk, making, seats.own()).await;
+            return engine.start_with_tools(talk, making, seats.own()).await;
         }
         let Some(help) = &self.help else {
-            return self.engine.start(&self.call.chat.messages, making, seats.own()).await;
+            return engine.start(&self.call.chat.messages, making, seats.own()).await;
         };
-        help.start(&self.engine, &self.call, (making, (self.seed(), self.choice)), seats).await
+        help.start(engine, &self.call, (making, (self.seed(), self.choice)), seats).await
     }
 
     /// Returns the turns for the next sequence. Between choices the turn is free, so that an answer which nobody reads keeps
@@ -278,8 +280,11 @@ impl Answer {
             return Ok(seats);
         }
         let limit = limit.min(self.call.context.deadline);
-        let own = async || self.shared.queue.enter_again(limit).await.map_err(|_| self.too_late());
-        Help::seats(self.help.as_ref(), own, limit).await
+        let (caller, begun) = (Caller::of(&self.call.context), Instant::now());
+        let own = async || self.shared.queue.enter_again(&caller, limit).await.map_err(|_| self.too_late());
+        let seats = Help::seats(self.help.as_ref(), own, (&caller, limit)).await;
+        self.call.context.waited.add(begun.elapsed());
+        seats
     }
 
     async fn first_step(&mut self, limit: Instant) -> Result<Option<Step>, BackendError> {
@@ -288,7 +293,7 @@ impl Answer {
             Ok(Ok(step)) => Ok(Some(step)),
             Ok(Err(EngineError::Died)) => Ok(None),
             Ok(Err(error)) => Err(self.failed(&error)),
-            Err(_) => Err(self.silent()),
+            Err(_) => Err(self.too_late()),
         }
     }
 
@@ -298,7 +303,7 @@ impl Answer {
         let Some(running) = &mut self.running else { return Err(self.failed(&EngineError::Died)) };
         match timeout_at(limit, running.next()).await {
             Ok(step) => step.map_err(|error| self.failed(&error)),
-            Err(_) => Err(self.silent()),
+            Err(_) => Err(self.too_late()),
         }
     }
 
@@ -306,7 +311,7 @@ impl Answer {
         self.call.chat.sampling.seed.map_or(self.call.context.request.seed(), i64::cast_unsigned)
     }
 
-    fn making(&self) -> Making {
+    fn making(&self, seats: &Seats) -> Making {
         let chat = &self.call.chat;
         let top = if chat.wants_logprobs { chat.top_logprobs.unwrap_or(0) } else { 0 };
         Making {
@@ -317,17 +322,8 @@ impl Answer {
             shows_marks: false,
             max_tokens: chat.max_tokens,
             wants_logprobs: chat.wants_logprobs,
-            health: Arc::clone(&self.shared.health),
+            pulse: seats.pulse(),
         }
-    }
-
-    /// Returns what a caller is told whose engine made no token in time, which counts as a stall while there was time left.
-    fn silent(&self) -> BackendError {
-        let end = (self.started + self.call.context.timeouts.total).min(self.call.context.deadline);
-        if Instant::now() < end {
-            self.shared.health.went_silent();
-        }
-        self.too_late()
     }
 
     fn too_late(&self) -> BackendError {
@@ -365,12 +361,6 @@ impl Answer {
                 BackendError::new(Code::UpstreamFailed, format!("Model {model} failed; try again."), detail)
             }
         }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.shared.queue.took(self.started.elapsed());
     }
 }
 

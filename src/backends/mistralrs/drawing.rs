@@ -10,8 +10,8 @@ use mistralrs_core::llguidance::api::TopLevelGrammar;
 use tokio::sync::mpsc;
 
 use super::{
+    queue::Pulse,
     sampler::{Drawn, Likely, Proposal, Sampler},
-    status::Health,
     text::Text,
     tools::MARKS,
     vocabulary::{Grammar, Vocabulary},
@@ -90,7 +90,8 @@ pub(super) struct Making {
     pub(super) max_tokens: Option<u64>,
     /// Whether steps carry entries for `logprobs`.
     pub(super) wants_logprobs: bool,
-    pub(super) health: Arc<Health>,
+    /// Told of every token.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Making {
@@ -104,7 +105,7 @@ impl Making {
             shows_marks: false,
             max_tokens: Some(1),
             wants_logprobs: false,
-            health: Arc::default(),
+            pulse: Arc::default(),
         }
     }
 }
@@ -143,7 +144,7 @@ impl Drawing {
     /// Draws a token from `logits` and says so; `None` when the answer has ended, after which no step may be taken. `context` is
     /// all ids so far: at the first step, the prompt.
     pub(super) fn step(&mut self, vocabulary: &Vocabulary, logits: &[f32], context: &[u32]) -> Option<u32> {
-        self.making.health.heard();
+        self.making.pulse.heard();
         self.try_begin(vocabulary, context)?;
         self.write(vocabulary, logits, None)
     }
@@ -156,7 +157,7 @@ impl Drawing {
         logits: &[f32],
         proposal: Option<&Proposal<'_>>,
     ) -> Option<u32> {
-        self.making.health.heard();
+        self.making.pulse.heard();
         self.write(vocabulary, logits, proposal)
     }
 

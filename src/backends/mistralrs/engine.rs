@@ -19,7 +19,7 @@ use mistralrs_core::{MessageContent, Pipeline, RequestMessage};
 use tokio::{
     sync::{
         Mutex,
-        mpsc::{self, error::TrySendError},
+        mpsc::{self, Sender, error::TrySendError},
         oneshot,
     },
     time::{Instant, sleep},
@@ -27,6 +27,7 @@ use tokio::{
 
 use super::{
     drawing::{Drawing, Making, Step},
+    health::Health,
     hook::Hook,
     queue::Turn,
     speculation::Passes,
@@ -75,7 +76,18 @@ pub(super) struct Engine {
     pipeline: Arc<Mutex<dyn Pipeline>>,
     vocabulary: Arc<Vocabulary>,
     passes: Result<Arc<Mutex<Passes>>, &'static str>,
+    health: Arc<Health>,
+    life: parking_lot::Mutex<Life>,
     ids: AtomicUsize,
+}
+
+/// What is known of an engine's thread.
+#[derive(Default)]
+struct Life {
+    /// How the thread was reached last; closed when the thread has ended.
+    sender: Option<Sender<Request>>,
+    /// Whether its end was counted, and its restart was not.
+    is_dead: bool,
 }
 
 /// A running answer. Dropping it ends the sequence at its next token.
@@ -98,10 +110,20 @@ impl Engine {
         (model, pipeline): (Model, Arc<Mutex<dyn Pipeline>>),
         vocabulary: Arc<Vocabulary>,
         passes: Result<Passes, &'static str>,
+        health: Arc<Health>,
     ) -> Self {
         let passes = passes.map(|passes| Arc::new(Mutex::new(passes)));
         // 0 is what the engine calls its own trial runs.
-        Self { model, pipeline, vocabulary, passes, ids: AtomicUsize::new(1) }
+        Self { model, pipeline, vocabulary, passes, health, life: Default::default(), ids: AtomicUsize::new(1) }
+    }
+
+    /// Counts the death of the engine's thread, if it has died since anybody looked.
+    pub(super) fn notice_death(&self) {
+        let mut life = self.life.lock();
+        if life.sender.take_if(|sender| sender.is_closed()).is_some() {
+            life.is_dead = true;
+            self.health.died();
+        }
     }
 
     /// Returns what the tokens mean.
@@ -200,20 +222,27 @@ impl Engine {
     }
 
     async fn send(&self, request: Request) -> Result<(), EngineError> {
-        deliver(&self.model, request).await
+        self.notice_death();
+        let sender = deliver(&self.model, request).await?;
+        let mut life = self.life.lock();
+        if std::mem::take(&mut life.is_dead) {
+            self.health.restarted();
+        }
+        life.sender = Some(sender);
+        Ok(())
     }
 }
 
-/// Hands a request to a model's engine; one that died is started again.
+/// Hands a request to a model's engine and returns how it was reached; one that died is started again.
 ///
 /// # Errors
 /// It did not come back.
-pub(super) async fn deliver(model: &Model, mut request: Request) -> Result<(), EngineError> {
+pub(super) async fn deliver(model: &Model, mut request: Request) -> Result<Sender<Request>, EngineError> {
     let give_up = Instant::now() + REVIVAL_LIMIT;
     loop {
         let sender = model.inner().get_sender(None).map_err(|error| EngineError::Failed(error.to_string()))?;
         request = match sender.try_send(request) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(sender),
             Err(TrySendError::Closed(request) | TrySendError::Full(request)) => request,
         };
         if Instant::now() >= give_up {

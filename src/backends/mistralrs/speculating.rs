@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread};
 
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -11,8 +11,9 @@ use super::{
     Inner, Local,
     drawing::{Drawing, Making},
     engine::{Engine, EngineError, Running, SPARE_ROOM, template_message},
-    queue::{Queue, Turn},
-    speculation::{Aid, Answering, Drafting, Passes, Speculator, off},
+    loaded::Loaded,
+    queue::{Caller, Pulse, Queue, Turn},
+    speculation::{Aid, Answering, Drafting, Speculator, off},
 };
 use crate::{
     config::{Draft, SpeculateSettings},
@@ -33,7 +34,7 @@ pub(super) struct Help {
 struct DraftSide {
     name: ModelName,
     queue: Arc<Queue>,
-    passes: Arc<Mutex<Passes>>,
+    loaded: Arc<Loaded>,
 }
 
 /// The turns of one choice.
@@ -45,15 +46,16 @@ pub(super) struct Seats {
 
 impl Inner {
     /// Starts speculation, on the thread that loads the model.
-    pub(super) fn start_speculating(&self, engine: &Engine) {
+    pub(super) fn start_speculating(&self, loaded: &Loaded) {
         let Some(settings) = &self.settings.speculate else { return };
-        if let Err(reason) = self.try_speculating(settings, engine) {
+        if let Err(reason) = self.try_speculating(settings, loaded) {
             tracing::warn!(model = %self.name, reason, "the local model does not speculate");
-            drop(self.no_speculation.set(reason));
+            drop(loaded.no_speculation.set(reason));
         }
     }
 
-    fn try_speculating(&self, settings: &SpeculateSettings, engine: &Engine) -> Result<(), String> {
+    fn try_speculating(&self, settings: &SpeculateSettings, loaded: &Loaded) -> Result<(), String> {
+        let engine = loaded.engine();
         let passes = engine.passes()?;
         let told = |error: std::io::Error| error.to_string();
         let speculator = Speculator::start(passes, settings.clone()).map_err(told)?;
@@ -68,7 +70,7 @@ impl Inner {
             model = %self.name, speculation.on = status.is_on, speculation.plain = status.plain_tokens_per_second,
             speculation.with = status.speculative_tokens_per_second, "speculation is measured: {}", status.reason
         );
-        drop(self.speculator.set(Arc::new(speculator)));
+        drop(loaded.speculator.set(Arc::new(speculator)));
         Ok(())
     }
 
@@ -76,7 +78,7 @@ impl Inner {
     async fn trial(&self, settings: &SpeculateSettings, engine: &Engine) -> Result<Aid, String> {
         let Draft::Model(name) = &settings.draft else { return Ok(Aid::Lookup(None)) };
         let side = self.draft(name, engine).await?;
-        let turn = side.queue.enter(Instant::now() + DRAFT_LIMIT).await;
+        let turn = side.queue.enter(&Caller::own(), Instant::now() + DRAFT_LIMIT).await;
         let turn = turn.map_err(|_| format!("its draft {name} is too busy"))?;
         Ok(side.aid(turn, 0.0, (0, 0)).await)
     }
@@ -88,20 +90,22 @@ impl Inner {
         local.inner.start_loading();
         local.settled().await;
         let side = DraftSide::of(&local).ok_or_else(|| format!("its draft {name} is not loaded, or cannot be one"))?;
-        let draft = local.inner.engine.get().ok_or_else(|| format!("its draft {name} is not loaded"))?;
-        let agreed = engine.vocabulary().agrees_with(draft.vocabulary());
+        let agreed = engine.vocabulary().agrees_with(side.loaded.engine().vocabulary());
         agreed.map_err(|why| format!("its draft {name} has another vocabulary: {why}"))?;
         Ok(side)
     }
 
     /// Returns what helps a call; `None` decodes plainly.
-    pub(super) fn help(self: &Arc<Self>, call: &ModelCall) -> Option<Help> {
+    pub(super) fn help(self: &Arc<Self>, loaded: &Arc<Loaded>, call: &ModelCall) -> Option<Help> {
+        if !loaded.is_single() {
+            return None;
+        }
         let configured = self.settings.speculate.as_ref().map(|settings| &settings.draft);
         let named = call.context.drafter.clone().map(Draft::Model);
         let draft = named.as_ref().or(configured)?;
         let speculator = match draft {
-            Draft::Model(name) if configured != Some(draft) => self.pair(name)?,
-            Draft::Model(_) | Draft::Lookup => Arc::clone(self.speculator.get()?),
+            Draft::Model(name) if configured != Some(draft) => self.pair(loaded, name)?,
+            Draft::Model(_) | Draft::Lookup => Arc::clone(loaded.speculator.get()?),
         };
         let side = match draft {
             Draft::Lookup => None,
@@ -111,12 +115,12 @@ impl Inner {
     }
 
     /// Returns the speculation with a draft that a policy names; one that is new is measured first, beside everything else.
-    fn pair(self: &Arc<Self>, name: &ModelName) -> Option<Arc<Speculator>> {
-        let mut pairs = self.pairs.lock();
+    fn pair(self: &Arc<Self>, loaded: &Loaded, name: &ModelName) -> Option<Arc<Speculator>> {
+        let mut pairs = loaded.pairs.lock();
         if let Some(pair) = pairs.get(name) {
             return Some(Arc::clone(pair));
         }
-        let engine = Arc::clone(self.engine.get()?);
+        let engine = Arc::clone(loaded.engine());
         let draft = Draft::Model(name.clone());
         let settings = self.settings.speculate.clone().unwrap_or_default();
         let pair = Arc::new(Speculator::start(engine.passes().ok()?, SpeculateSettings { draft, ..settings }).ok()?);
@@ -135,8 +139,10 @@ impl Inner {
             runtime.block_on(async {
                 let side = self.draft(name, engine).await?;
                 let deadline = Instant::now() + DRAFT_LIMIT;
-                let own = async || self.shared.queue.enter(deadline).await.map_err(|_| "it is too busy".to_owned());
-                let seats = seats((&self.name, Some(&side)), own, deadline).await?;
+                let caller = Caller::own();
+                let own =
+                    async || self.shared.queue.enter(&caller, deadline).await.map_err(|_| "it is too busy".to_owned());
+                let seats = seats((&self.name, Some(&side)), own, (&caller, deadline)).await?;
                 let turn = seats.draft.ok_or_else(|| format!("its draft {name} is too busy"))?;
                 pair.decide(side.aid(turn, 0.0, (0, 0)).await).await;
                 Ok(())
@@ -154,9 +160,10 @@ impl Inner {
     /// Returns what speculation is and does: the configured one, or the first that a policy asked for. `None` where there is none.
     pub(super) fn speculation(&self) -> Option<Speculation> {
         let Some(settings) = &self.settings.speculate else {
-            return self.pairs.lock().values().next().map(|pair| pair.status());
+            return self.loaded()?.pairs.lock().values().next().map(|pair| pair.status());
         };
-        Some(match (self.speculator.get(), self.no_speculation.get()) {
+        let Some(loaded) = self.loaded() else { return Some(off(settings, "the model is not loaded")) };
+        Some(match (loaded.speculator.get(), loaded.no_speculation.get()) {
             (Some(speculator), _) => speculator.status(),
             (None, Some(reason)) => off(settings, reason),
             (None, None) => off(settings, "the model is not loaded"),
@@ -166,13 +173,17 @@ impl Inner {
 
 impl DraftSide {
     fn of(local: &Local) -> Option<Self> {
-        let passes = local.inner.engine.get()?.passes().ok()?;
-        Some(Self { name: local.inner.name.clone(), queue: Arc::clone(&local.inner.shared.queue), passes })
+        let loaded = local.inner.loaded()?;
+        loaded.engine().passes().ok()?;
+        Some(Self { name: local.inner.name.clone(), queue: Arc::clone(&local.inner.shared.queue), loaded })
     }
 
+    /// Returns the drafts of one choice by the engine that the turn is for.
     async fn aid(&self, turn: Turn, temperature: f64, seed: (u64, u32)) -> Aid {
-        let passes = Arc::clone(&self.passes).lock_owned().await;
-        Aid::Draft(Box::new(Drafting::new(passes, turn, temperature, seed)))
+        match self.loaded.engine_at(turn.seat()).passes() {
+            Ok(passes) => Aid::Draft(Box::new(Drafting::new(passes.lock_owned().await, turn, temperature, seed))),
+            Err(_) => Aid::Nothing,
+        }
     }
 }
 
@@ -187,11 +198,11 @@ impl DraftSide {
 async fn seats<E>(
     (name, draft): (&ModelName, Option<&DraftSide>),
     own: impl AsyncFnOnce() -> Result<Turn, E>,
-    deadline: Instant,
+    (caller, deadline): (&Caller, Instant),
 ) -> Result<Seats, E> {
     let Some(draft) = draft else { return Ok(Seats { own: own().await?, draft: None }) };
     // A draft that is too busy is done without.
-    let drafts = async || draft.queue.enter(deadline).await.ok();
+    let drafts = async || draft.queue.enter(caller, deadline).await.ok();
     if draft.name < *name {
         let draft = drafts().await;
         return Ok(Seats { own: own().await?, draft });
@@ -204,6 +215,16 @@ impl Seats {
     /// Returns the model's own turn; the draft's is given back.
     pub(super) fn own(self) -> Turn {
         self.own
+    }
+
+    /// Returns which of the model's engines they are for.
+    pub(super) fn seat(&self) -> usize {
+        self.own.seat()
+    }
+
+    /// Returns where that engine's signs of life are noted.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        self.own.pulse()
     }
 }
 
@@ -218,11 +239,11 @@ impl Help {
     pub(super) async fn seats<E>(
         help: Option<&Self>,
         own: impl AsyncFnOnce() -> Result<Turn, E>,
-        deadline: Instant,
+        caller: (&Caller, Instant),
     ) -> Result<Seats, E> {
         match help {
             None => Ok(Seats { own: own().await?, draft: None }),
-            Some(help) => seats((&help.own, help.draft.as_ref()), own, deadline).await,
+            Some(help) => seats((&help.own, help.draft.as_ref()), own, caller).await,
         }
     }
 

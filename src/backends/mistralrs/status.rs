@@ -1,14 +1,11 @@
 //! How far a model is, and how it fares.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::domain::{Availability, LoadStep, Probability, Speculation};
+use crate::domain::{Availability, EngineRoom, LoadStep, Probability, Speculation};
 
 /// What a local model is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,12 +54,9 @@ pub struct LocalStatus {
     pub progress: Probability,
     /// Why it failed.
     pub failure: Option<String>,
-    /// How long loading took, in seconds.
-    pub loaded_in_seconds: Option<f64>,
-    /// Requests that wait for their turn.
-    pub waiting: usize,
-    /// Times that the engine went silent in the middle of an answer.
-    pub stalls: u64,
+    /// How it fares.
+    #[serde(flatten)]
+    pub room: EngineRoom,
     /// Speculative decoding, where it is configured.
     pub speculation: Option<Speculation>,
 }
@@ -91,7 +85,7 @@ impl Default for Report {
 
 impl Report {
     pub(super) fn enter(&self, phase: Phase) {
-        self.point.send_modify(|point| (point.phase, point.done, point.total) = (phase, 0, 0));
+        self.point.send_modify(|point| (point.phase, point.done, point.total, point.failure) = (phase, 0, 0, None));
     }
 
     pub(super) fn expect(&self, total: u64) {
@@ -136,15 +130,17 @@ impl Report {
         }
     }
 
-    pub(super) fn status(&self, waiting: usize, health: &Health) -> LocalStatus {
+    pub(super) fn loaded_in(&self) -> Option<Duration> {
+        self.point.borrow().loaded_in
+    }
+
+    pub(super) fn status(&self, room: EngineRoom) -> LocalStatus {
         let point = self.point.borrow();
         LocalStatus {
             phase: point.phase,
             progress: point.progress(),
             failure: point.failure.clone(),
-            loaded_in_seconds: point.loaded_in.map(|took| took.as_secs_f64()),
-            waiting,
-            stalls: health.stalls(),
+            room,
             speculation: None,
         }
     }
@@ -159,33 +155,6 @@ impl Point {
         let (begin, end) = self.phase.span();
         let share = if self.total == 0 { 0.0 } else { self.done.min(self.total) as f64 / self.total as f64 };
         Probability::clamped(begin + (end - begin) * share)
-    }
-}
-
-/// Whether the engine still makes tokens. One that spins cannot be killed inside the process; it is marked and routed around
-/// until it is heard again.
-#[derive(Debug, Default)]
-pub(super) struct Health {
-    is_silent: AtomicBool,
-    stalls: AtomicU64,
-}
-
-impl Health {
-    pub(super) fn heard(&self) {
-        self.is_silent.store(false, Ordering::Relaxed);
-    }
-
-    pub(super) fn went_silent(&self) {
-        self.is_silent.store(true, Ordering::Relaxed);
-        self.stalls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_silent(&self) -> bool {
-        self.is_silent.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn stalls(&self) -> u64 {
-        self.stalls.load(Ordering::Relaxed)
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{
     Local,
+    queue::Caller,
     speculation::{Aid, Costs, Counted, Drafting, Pace, speed},
 };
 
@@ -32,10 +33,11 @@ pub struct Surveyed {
 /// # Errors
 /// A model is not loaded, cannot speculate, has another vocabulary, or failed; the text says which.
 pub async fn survey(target: &Local, draft: Option<&Local>, gammas: &[usize]) -> Result<Vec<Surveyed>, String> {
-    let engine = target.inner.engine.get().ok_or_else(|| told(target))?;
+    let loaded = target.inner.loaded().ok_or_else(|| told(target))?;
+    let engine = loaded.engine();
     if let Some(draft) = draft {
-        let other = draft.inner.engine.get().ok_or_else(|| told(draft))?;
-        engine.vocabulary().agrees_with(other.vocabulary())?;
+        let other = draft.inner.loaded().ok_or_else(|| told(draft))?;
+        engine.vocabulary().agrees_with(other.engine().vocabulary())?;
     }
     let passes = engine.passes()?;
     let mut passes = passes.lock().await;
@@ -61,9 +63,10 @@ fn row(gamma: usize, tokens_per_second: f64, counted: Counted) -> Surveyed {
 }
 
 async fn drafting(draft: &Local) -> Result<Aid, String> {
-    let passes = draft.inner.engine.get().ok_or_else(|| told(draft))?.passes()?;
-    let turn = draft.inner.shared.queue.enter(Instant::now() + TURN_LIMIT).await;
+    let turn = draft.inner.shared.queue.enter(&Caller::own(), Instant::now() + TURN_LIMIT).await;
     let turn = turn.map_err(|_| format!("{} is too busy", draft.inner.name))?;
+    let loaded = draft.inner.loaded().ok_or_else(|| told(draft))?;
+    let passes = loaded.engine_at(turn.seat()).passes()?;
     Ok(Aid::Draft(Box::new(Drafting::new(passes.lock_owned().await, turn, 0.0, (0, 0)))))
 }
 

@@ -9,7 +9,7 @@ use super::{tiny::WINDOW, *};
 use crate::{
     artifacts::Store,
     backends::contract::{Subject, chat_call, context, keeps_the_contract, model_name},
-    config::{Environment, WeightSource},
+    config::{DeviceChoice, Dtype, Environment, Quantization, WeightSource},
     domain::{CallContext, EventStream, Tokens, Usage, WholeReply},
     runtime::SystemClock,
 };
@@ -28,14 +28,11 @@ fn tiny(queue: usize) -> Arc<Local> {
 }
 
 fn start(weights: WeightSource, queue: usize) -> Arc<Local> {
-    let settings = LocalSettings {
-        weights,
-        context_window: Tokens(1 << 20),
-        queue,
-        queue_timeout: Duration::from_secs(60),
-        preload: true,
-        speculate: None,
-    };
+    let settings = LocalSettings { queue, ..LocalSettings::of(weights) };
+    started(settings)
+}
+
+fn started(settings: LocalSettings) -> Arc<Local> {
     let place = WeightPlace { store: Store::new(Environment::System.data_dir()), may_fetch: false };
     Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()))
 }
@@ -160,16 +157,7 @@ async fn a_prompt_longer_than_the_context_is_refused_by_name() {
 #[tokio::test]
 async fn a_configured_context_holds_where_it_is_smaller_than_the_weights_own() {
     let weights = WeightSource::Path(TINY_DIR.path().to_owned());
-    let settings = LocalSettings {
-        weights,
-        context_window: Tokens(WINDOW / 4),
-        queue: 4,
-        queue_timeout: Duration::from_secs(60),
-        preload: true,
-        speculate: None,
-    };
-    let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
-    let local = Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()));
+    let local = started(LocalSettings { context_window: Tokens(WINDOW / 4), ..LocalSettings::of(weights) });
     let prompt = |words: usize| json!({ "messages": [{ "role": "user", "content": "x ".repeat(words) }] });
 
     let long = ask(&local, prompt(WINDOW as usize / 4)).await.unwrap_err();
@@ -472,13 +460,127 @@ async fn an_engine_that_died_is_started_again() {
     let body = || json!({ "temperature": 0, "max_tokens": 4 });
     let before = text(&local, body()).await;
 
-    local.inner.engine.get().unwrap().kill();
+    local.inner.loaded().unwrap().engine().kill();
 
     assert_eq!(text(&local, body()).await, before);
+    let room = local.status().room;
+    assert_eq!((room.deaths, room.restarts, room.is_out), (1, 1, false));
 }
 
 #[tokio::test]
-async fn silence_is_counted_and_forgotten_when_the_engine_is_heard_again() {
+async fn an_engine_that_keeps_dying_is_out_until_an_administrator_says_otherwise() {
+    let local = tiny(4);
+    local.settled().await;
+    for _ in 0..5 {
+        ask(&local, json!({ "max_tokens": 1 })).await.unwrap();
+        local.inner.loaded().unwrap().engine().kill();
+        let deaths = local.status().room.deaths;
+        while local.status().room.deaths == deaths {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    let error = ask(&local, json!({ "max_tokens": 1 })).await.unwrap_err();
+    let Availability::Failed { reason } = local.availability() else { panic!("it is not out") };
+    local.order(EngineOrder::Load).unwrap();
+
+    assert_eq!((error.code, local.status().room.deaths), (Code::UpstreamFailed, 5));
+    assert!(reason.contains("five times"), "{reason}");
+    assert!(ask(&local, json!({ "max_tokens": 1 })).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_idle_model_is_unloaded_and_loaded_again_at_its_next_request() {
+    let weights = WeightSource::Path(TINY_DIR.path().to_owned());
+    let local = started(LocalSettings { keep_alive: Some(Duration::from_millis(400)), ..LocalSettings::of(weights) });
+    let body = || json!({ "temperature": 0, "max_tokens": 8 });
+    let before = text(&local, body()).await;
+
+    while local.status().phase != Phase::Asleep {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    assert_eq!((local.availability(), local.status().room.resident_bytes), (Availability::Ready, None));
+    let again = local.chat(call(body(), false)).await.unwrap();
+    let Reply::Whole(again) = again else { panic!("a whole answer was asked for") };
+    assert_eq!(content(&serde_json::from_slice(&again.body).unwrap()), before);
+}
+
+#[tokio::test]
+async fn a_model_at_work_is_not_unloaded_under_it() {
+    let local = tiny(4);
+    let events = stream(&local, json!({ "seed": 1, "max_tokens": 60 })).await;
+
+    local.order(EngineOrder::Unload).unwrap();
+
+    let events: Vec<_> = events.collect().await;
+    let last = events.last().unwrap().as_ref().unwrap();
+    assert!(last.usage.is_some_and(|usage| usage.output.0 > 30), "{last:?}");
+    assert_eq!(local.status().phase, Phase::Asleep);
+}
+
+#[tokio::test]
+async fn replicas_answer_side_by_side_and_alike() {
+    let weights = WeightSource::Path(TINY_DIR.path().to_owned());
+    let local = started(LocalSettings { replicas: 2, ..LocalSettings::of(weights) });
+    let body = |index: usize| json!({ "seed": index, "max_tokens": 24 });
+    let mut alone = Vec::new();
+    for index in 0..6 {
+        alone.push(text(&TINY, body(index)).await);
+    }
+    let held = stream(&local, json!({ "seed": 1, "max_tokens": 60 })).await;
+
+    assert_eq!(local.status().room.running, 1);
+    assert_eq!(text(&local, body(0)).await, alone[0]);
+    drop(held);
+    assert_eq!(join_all((0..6).map(|index| text(&local, body(index)))).await, alone);
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_fit_is_refused_with_its_size() {
+    let weights = WeightSource::Path(TINY_DIR.path().to_owned());
+    let replicas = usize::MAX / 2;
+    let settings = LocalSettings { replicas, ..LocalSettings::of(weights) };
+    let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
+
+    let error = load::load(&settings, &place, (&Report::default(), &Arc::default())).err().unwrap();
+
+    assert!(error.to_string().contains("of memory and"), "{error}");
+}
+
+#[tokio::test]
+async fn single_precision_and_quantised_weights_answer_too() {
+    let weights = || WeightSource::Path(TINY_DIR.path().to_owned());
+    let exact = started(LocalSettings { dtype: Dtype::F32, device: DeviceChoice::Cpu, ..LocalSettings::of(weights()) });
+    let small = started(LocalSettings { quantize: Some(Quantization::Q8_0), ..LocalSettings::of(weights()) });
+
+    for local in [exact, small] {
+        local.settled().await;
+        assert_eq!(local.availability(), Availability::Ready, "{:?}", local.status());
+        assert_eq!(ask(&local, json!({ "max_tokens": 3 })).await.unwrap().usage.unwrap().output.0, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_call_tells_how_long_it_waited_for_its_turn() {
+    let local = tiny(4);
+    local.settled().await;
+    let turn = local.inner.shared.queue.enter(&Caller::own(), Instant::now()).await.unwrap();
+    let waiting = call(json!({ "max_tokens": 1 }), false);
+    let waited = waiting.context.waited.clone();
+    let free = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(turn);
+    };
+
+    let (answer, ()) = tokio::join!(local.chat(waiting), free);
+
+    assert!(answer.is_ok());
+    assert!(waited.total() >= Duration::from_millis(100), "{:?}", waited.total());
+}
+
+#[tokio::test]
+async fn a_caller_in_a_hurry_is_no_stall() {
     let local = tiny(4);
     local.settled().await;
     let mut hasty = call(json!({ "max_tokens": 4 }), false);
@@ -486,9 +588,28 @@ async fn silence_is_counted_and_forgotten_when_the_engine_is_heard_again() {
 
     let error = local.chat(hasty).await.unwrap_err();
 
-    assert_eq!((error.code, local.status().stalls), (Code::UpstreamTimeout, 1));
+    assert_eq!((error.code, local.status().room.stalls), (Code::UpstreamTimeout, 0));
     assert!(ask(&local, json!({ "max_tokens": 1 })).await.is_ok());
     assert_eq!(local.availability(), Availability::Ready);
+}
+
+#[tokio::test]
+async fn silence_at_work_is_counted_and_forgotten_when_the_work_is_over() {
+    let weights = WeightSource::Path(TINY_DIR.path().to_owned());
+    let stall_after = Duration::from_millis(300);
+    let local = started(LocalSettings { stall_after, ..LocalSettings::of(weights) });
+    local.settled().await;
+    // Whoever holds the turn and makes no token is what a spinning engine is.
+    let turn = local.inner.shared.queue.enter(&Caller::own(), Instant::now()).await.unwrap();
+
+    while local.status().room.stalls == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let while_silent = local.availability();
+    drop(turn);
+
+    assert_eq!(while_silent, Availability::Failed { reason: "its engine makes no tokens".to_owned() });
+    assert_eq!((local.availability(), local.status().room.stalls), (Availability::Ready, 1));
 }
 
 #[tokio::test]
@@ -500,11 +621,11 @@ async fn a_further_choice_that_gets_no_turn_is_no_stall() {
     let Reply::Stream(mut events) = local.chat(call).await.unwrap() else { panic!("a stream was asked for") };
     while events.next().await.unwrap().unwrap().finish_reason.is_none() {}
     let deadline = Instant::now() + Duration::from_secs(60);
-    let others = local.inner.shared.queue.enter(deadline).await.unwrap();
+    let others = local.inner.shared.queue.enter(&Caller::own(), deadline).await.unwrap();
 
     let error = events.next().await.unwrap().unwrap_err();
 
-    assert_eq!((error.code, local.status().stalls), (Code::UpstreamTimeout, 0));
+    assert_eq!((error.code, local.status().room.stalls), (Code::UpstreamTimeout, 0));
     assert_eq!(local.availability(), Availability::Ready);
     drop(others);
 }
@@ -513,14 +634,7 @@ async fn a_further_choice_that_gets_no_turn_is_no_stall() {
 async fn weights_that_are_not_there_fail_with_the_command_to_run() {
     let dir = tempfile::tempdir().unwrap();
     let weights = WeightSource::Catalogue("smollm2-135m-instruct".to_owned());
-    let settings = LocalSettings {
-        weights,
-        context_window: Tokens(1 << 20),
-        queue: 1,
-        queue_timeout: Duration::ZERO,
-        preload: true,
-        speculate: None,
-    };
+    let settings = LocalSettings::of(weights);
     let place = WeightPlace { store: Store::new(dir.path()), may_fetch: false };
     let local = Local::start(model_name("small"), settings, place, Arc::new(SystemClock::default()));
 
@@ -534,14 +648,7 @@ async fn weights_that_are_not_there_fail_with_the_command_to_run() {
 #[tokio::test]
 async fn a_sleeping_model_is_woken_by_its_first_request() {
     let weights = WeightSource::Path(TINY_DIR.path().to_owned());
-    let settings = LocalSettings {
-        weights,
-        context_window: Tokens(1 << 20),
-        queue: 1,
-        queue_timeout: Duration::ZERO,
-        preload: false,
-        speculate: None,
-    };
+    let settings = LocalSettings { preload: false, ..LocalSettings::of(weights) };
     let place = WeightPlace { store: Store::new("nowhere"), may_fetch: false };
     let local = Local::start(model_name("tiny"), settings, place, Arc::new(SystemClock::default()));
     assert_eq!(local.status().phase, Phase::Asleep);

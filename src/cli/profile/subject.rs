@@ -139,6 +139,7 @@ impl Remote {
             priority: Priority::default(),
             draft: None,
             drafter: None,
+            waited: pointsman::domain::Waited::default(),
         };
         let backend = OpenAi::build(&settings, &Http::per_worker())?;
         Ok(Self { backend, context, prices: ground.facts().prices, requests })

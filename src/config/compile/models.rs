@@ -7,10 +7,7 @@ use secrecy::SecretString;
 use super::{Compiler, names::is_reserved};
 use crate::{
     config::{
-        document::{
-            LOOKUP, LocalDocument, ModelDocument, ProviderDocument, SimulatedDocument, SpeculateDocument,
-            TimeoutsDocument, WireDocument,
-        },
+        document::{ModelDocument, ProviderDocument, SimulatedDocument, TimeoutsDocument, WireDocument},
         environment::SecretError,
         path::Path,
         settings::*,
@@ -28,7 +25,7 @@ enum Access {
 }
 
 /// A way to a model, or why there is none now.
-enum Way {
+pub(super) enum Way {
     Reached(ModelSource),
     Asleep(String),
     Refused,
@@ -110,9 +107,7 @@ impl Compiler<'_, '_> {
             return self.remote(model, provider, at);
         }
         if let Some(local) = &model.local {
-            return self
-                .local((local, model.context_window), &model.name, &at.key("local"))
-                .map_or(Way::Refused, |local| Way::Reached(ModelSource::Local(local)));
+            return self.local((local, model.context_window), &model.name, &at.key("local"));
         }
         match &model.simulated {
             Some(simulated) => Way::Reached(ModelSource::Scripted(scripted(simulated))),
@@ -160,63 +155,6 @@ impl Compiler<'_, '_> {
             }
             (Err(_), _) | (_, Err(_)) => Access::Refused,
         }
-    }
-
-    fn local(&mut self, (local, window): (&LocalDocument, u64), name: &str, at: &Path) -> Option<LocalSettings> {
-        for (key, is_given) in [("revision", local.revision.is_some()), ("file", local.file.is_some())] {
-            if is_given && local.hugging_face.is_none() {
-                self.report.add(&at.key(key), format!("\"{key}\" needs \"hugging_face\""));
-            }
-        }
-        let weights = match (&local.catalogue, &local.path, &local.hugging_face) {
-            (Some(name), None, None) => WeightSource::Catalogue(name.clone()),
-            (None, Some(path), None) => WeightSource::Path(self.place(path)),
-            (None, None, Some(repo)) => WeightSource::HuggingFace {
-                repo: repo.clone(),
-                revision: local.revision.clone(),
-                file: local.file.clone(),
-            },
-            _ => {
-                let help = "give exactly one of \"catalogue\", \"path\" and \"hugging_face\"";
-                self.report.add_with_help(at, "it is not clear where the weights come from", help);
-                return None;
-            }
-        };
-        let speculate = match &local.speculate {
-            Some(speculate) => Some(self.speculate(speculate, name, &at.key("speculate"))?),
-            None => None,
-        };
-        Some(LocalSettings {
-            weights,
-            context_window: Tokens(window),
-            queue: local.queue,
-            queue_timeout: local.queue_timeout.0,
-            preload: local.preload,
-            speculate,
-        })
-    }
-
-    fn speculate(&mut self, speculate: &SpeculateDocument, name: &str, at: &Path) -> Option<SpeculateSettings> {
-        let draft = if speculate.draft == LOOKUP { Draft::Lookup } else { self.draft(speculate, name, at)? };
-        let SpeculateDocument { gamma, adapt, when, .. } = *speculate;
-        Some(SpeculateSettings { draft, gamma, adapts: adapt, when })
-    }
-
-    fn draft(&mut self, speculate: &SpeculateDocument, name: &str, at: &Path) -> Option<Draft> {
-        let place = at.key("draft");
-        let Some(model) = self.document.models.iter().find(|model| model.name == speculate.draft) else {
-            let models = &self.document.models;
-            let local = models.iter().filter(|model| model.local.is_some() && model.name != name);
-            let known = local.map(|model| model.name.as_str()).chain([LOOKUP]);
-            self.report.add_unknown(&place, "draft", &speculate.draft, known);
-            return None;
-        };
-        if model.local.is_none() || model.name == name {
-            let help = "a draft is another local model, or \"lookup\"";
-            self.report.add_with_help(&place, format!("\"{}\" cannot be the draft", model.name), help);
-            return None;
-        }
-        ModelName::parse(&model.name).ok().map(Draft::Model)
     }
 
     fn settings(&mut self, model: &ModelDocument, name: ModelName, source: ModelSource, at: &Path) -> ModelSettings {

@@ -1,12 +1,12 @@
 //! Providers and models.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SpeculateDocument;
+use super::LocalDocument;
 use crate::{
     config::quantity::Period,
     domain::{Language, Modality, ModelKind},
@@ -193,47 +193,6 @@ impl Default for LatencyDocument {
     /// A hosted model of middling size: half a second, 20,000 tokens of prompt a second, then 66 tokens of answer a second.
     fn default() -> Self {
         Self { first_token_ms: 500.0, prompt_ms: 50.0, per_token_ms: 15.0 }
-    }
-}
-
-/// A model inside this process. Its weights come from exactly one of catalogue, path and hugging_face.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LocalDocument {
-    /// A model of the built-in catalogue ("pointsman models list").
-    pub catalogue: Option<String>,
-    /// A GGUF file or a folder of safetensors, relative to this file.
-    pub path: Option<PathBuf>,
-    /// A Hugging Face repository, as owner/name.
-    pub hugging_face: Option<String>,
-    /// Branch, tag or commit of the repository.
-    pub revision: Option<String>,
-    /// One GGUF file of the repository; without it its safetensors.
-    pub file: Option<String>,
-    /// Waiting requests before new ones are refused.
-    #[schemars(range(min = 1))]
-    pub queue: usize,
-    /// Longest wait in the queue.
-    pub queue_timeout: Period,
-    /// Whether it is loaded at start; otherwise at its first request.
-    pub preload: bool,
-    /// Speculative decoding; without it every token is decoded by itself.
-    pub speculate: Option<SpeculateDocument>,
-}
-
-impl Default for LocalDocument {
-    fn default() -> Self {
-        Self {
-            catalogue: None,
-            path: None,
-            hugging_face: None,
-            revision: None,
-            file: None,
-            queue: 64,
-            queue_timeout: Period::seconds(60),
-            preload: true,
-            speculate: None,
-        }
     }
 }
 

@@ -36,6 +36,7 @@ impl Drop for Attempting {
             leg: 0,
             model: ModelName::parse("m").unwrap(),
             started: Duration::ZERO,
+            waited: Duration::ZERO,
             first_token: None,
             took: Duration::ZERO,
             usage: Usage::default(),

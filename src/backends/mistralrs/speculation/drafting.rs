@@ -22,7 +22,7 @@ pub(in super::super) struct Drafting {
     passes: OwnedMutexGuard<Passes>,
     drawing: Drawing,
     // The draft model answers nobody else meanwhile.
-    _turn: Turn,
+    turn: Turn,
 }
 
 /// How the draft draws its tokens: at the target's temperature, because the likelier a proposal is to both, the likelier it is
@@ -50,7 +50,7 @@ impl Drafting {
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         random.set_stream(STREAM + u64::from(choice));
         passes.forget();
-        Self { passes, drawing: Drawing { temperature, random }, _turn: turn }
+        Self { passes, drawing: Drawing { temperature, random }, turn }
     }
 
     /// Returns how many tokens the draft's context has room for after `text`.
@@ -71,6 +71,7 @@ impl Proposer for Drafting {
         if most == 0 {
             return Ok(Vec::new());
         }
+        self.turn.pulse().heard();
         let run = Arc::new(Mutex::new(Run { drawing: self.drawing.clone(), proposals: Vec::new() }));
         let reading = Arc::clone(&run);
         let vocabulary = Arc::clone(self.passes.vocabulary());

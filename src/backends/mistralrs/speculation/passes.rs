@@ -288,7 +288,7 @@ impl Passes {
     }
 
     async fn send(&self, request: NormalRequest) -> Result<(), EngineError> {
-        engine::deliver(&self.model, Request::Normal(Box::new(request))).await
+        engine::deliver(&self.model, Request::Normal(Box::new(request))).await.map(drop)
     }
 
     /// Copies what the latest pass computed, `text` from `begin` on and the tokens `given` after it, to where the next passes

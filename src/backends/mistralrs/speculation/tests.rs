@@ -104,11 +104,7 @@ fn prompt(seed: u32) -> Vec<u32> {
 }
 
 async fn drafting(draft: &Arc<tokio::sync::Mutex<Passes>>) -> Drafting {
-    Drafting::new(Arc::clone(draft).lock_owned().await, turn().await, 0.0, (1, 0))
-}
-
-async fn turn() -> Turn {
-    Arc::new(tokio::sync::Semaphore::new(1)).acquire_owned().await.unwrap()
+    Drafting::new(Arc::clone(draft).lock_owned().await, Turn::alone(), 0.0, (1, 0))
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {

@@ -15,7 +15,7 @@ use crate::{
         mistralrs::{Local, Neighbours, WeightPlace},
     },
     config::{Draft, Environment, LocalSettings, SpeculateSettings, SpeculateWhen, WeightSource},
-    domain::{EventStream, ModelCall, Reply, Speculation, Tokens},
+    domain::{EventStream, ModelCall, Reply, Speculation},
     runtime::SystemClock,
 };
 
@@ -41,14 +41,7 @@ pub(super) fn start(
     speculate: SpeculateSettings,
     neighbours: &Neighbours,
 ) -> Arc<Local> {
-    let settings = LocalSettings {
-        weights,
-        context_window: Tokens(1 << 20),
-        queue: 64,
-        queue_timeout: Duration::from_secs(60),
-        preload: true,
-        speculate: Some(speculate),
-    };
+    let settings = LocalSettings { speculate: Some(speculate), ..LocalSettings::of(weights) };
     let place = WeightPlace { store: Store::new(Environment::System.data_dir()), may_fetch: false };
     let local = Local::start(model_name(name), settings, place, Arc::new(SystemClock::default()));
     local.join(neighbours);
@@ -264,7 +257,7 @@ async fn an_engine_that_died_is_started_again_and_plants_anew() {
     let body = || json!({ "temperature": 0, "max_tokens": 16 });
     let before = answer(&local, body()).await;
 
-    local.inner.engine.get().unwrap().passes().unwrap().lock().await.kill();
+    local.inner.loaded().unwrap().engine().passes().unwrap().lock().await.kill();
 
     assert_eq!(answer(&local, body()).await, before);
 }
@@ -305,14 +298,14 @@ async fn a_pair_that_a_policy_names_is_measured_once_and_then_used() {
     // The first answers may come before the pair is decided on, which happens beside them.
     for _ in 0..200 {
         assert_eq!(content(&ask().await), content(&alone));
-        passes = target.inner.pairs.lock()["partner"].status().passes;
+        passes = target.inner.loaded().unwrap().pairs.lock()["partner"].status().passes;
         if passes > 0 {
             break;
         }
     }
 
     assert!(passes > 0);
-    assert_eq!(target.inner.pairs.lock().len(), 1);
+    assert_eq!(target.inner.loaded().unwrap().pairs.lock().len(), 1);
 }
 
 #[tokio::test]

@@ -15,11 +15,12 @@ use super::{
         passes::Passes,
         proposer::Proposal,
     },
-    passes, passes_of, prompt, turn,
+    passes, passes_of, prompt,
 };
 use crate::{
     backends::mistralrs::{
         drawing::{Drawing, Making},
+        queue::Turn,
         sampler::Sampler,
         tiny,
     },
@@ -88,7 +89,7 @@ async fn decoding(
     let mut writing = Pair { forced: 0, inner, pair: Arc::clone(&pair) };
     let text = prompt(3);
     assert!(writing.begin(&text));
-    let drafting = Drafting::new(Arc::clone(draft).lock_owned().await, turn().await, TEMPERATURE, (seed, 0));
+    let drafting = Drafting::new(Arc::clone(draft).lock_owned().await, Turn::alone(), TEMPERATURE, (seed, 0));
     let work = Work {
         text,
         writing: Box::new(writing),
