@@ -4,6 +4,7 @@
 //! `execute` interprets its [`Plan`], a backend turns a [`ModelCall`] into a [`Reply`], `accounting` books a
 //! [`RequestRecord`]. Numbers carry their unit in the type ([`NanoUsd`], [`Tokens`], [`Probability`]).
 
+pub mod answer_pattern;
 pub mod ask;
 pub mod attempt;
 pub mod backend_error;
@@ -11,6 +12,7 @@ pub mod cache_rule;
 pub mod call;
 pub mod conformal;
 pub mod decision;
+pub mod deferral;
 pub mod engine_room;
 pub mod feedback;
 pub mod ids;
@@ -32,14 +34,17 @@ pub mod signals;
 pub mod speculation;
 pub mod spending;
 pub mod tokens;
+pub mod verdict;
 
+pub use answer_pattern::{AnswerPattern, AnswerPatternError};
 pub use ask::{Ask, Availability, Calibrated, Candidate, Estimate, Evidence, LoadStep, Needs, RequestFacts, Signals};
-pub use attempt::{Attempt, AttemptJournal, AttemptOutcome};
+pub use attempt::{Attempt, AttemptJournal, AttemptOutcome, Hold};
 pub use backend_error::BackendError;
 pub use cache_rule::{CacheControl, CacheRule, Judge, SemanticRule};
 pub use call::{CallContext, EmbedCall, ModelCall, TextCall, Waited};
 pub use conformal::{Conformal, Tail};
 pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, RejectionCode, Terms};
+pub use deferral::{AnswerForm, DeferralTest, Statistic};
 pub use engine_room::{EngineOrder, EngineRoom};
 pub use feedback::{Feedback, Filed, Graded};
 pub use ids::{DecisionId, KeyId, ModelName, PolicyName, ProviderName, RequestId, TenantId};
@@ -48,7 +53,7 @@ pub use learner::{BanditAlgorithm, Learner};
 pub use limits::{KeyLimits, Limits, Timeouts};
 pub use model::{Modality, ModelFacts, ModelKind, Prices, Tag};
 pub use money::{NanoUsd, PricePerMillion};
-pub use plan::{Leg, Plan, PlanKind};
+pub use plan::{Cascade, Leg, Plan, PlanKind, Rung};
 pub use preferences::Preferences;
 pub use principal::Principal;
 pub use priority::Priority;
@@ -63,3 +68,4 @@ pub use signals::TokenSignal;
 pub use speculation::Speculation;
 pub use spending::Spending;
 pub use tokens::{Tokens, Usage};
+pub use verdict::{Cause, Ruling, Verdict};

@@ -2,6 +2,11 @@
 //!
 //! ```text
 //! execute    Executor::run(plan, job)     one arm per kind of plan
+//! cascade    rungs in order               an answer is held back until it has passed its tests
+//! gather     an answer under watch        given up while it is written, when its tokens are doubtful
+//! deferral   the tests                    pure
+//! legs       what such plans share        asking a leg, holding its answer back, verdicts
+//! judge      a model that grades          a leg of its own
 //! single     legs in order                deadline, money left, breaker; then the next leg
 //! retry      one leg                      again only where it is safe, with a pause, inside a budget
 //! attempt    one call of one backend      books itself exactly once, however it ends
@@ -13,18 +18,25 @@
 //! - Until the first token everything can still be retried or fall back; after it nothing is spliced: a later error is the
 //!   stream's last item.
 //! - Every attempt that reached a backend is in the journal exactly once: when it ends, fails, or is dropped.
+//! - No leg starts that could cost more than is left, and what running legs may cost is not left.
 //! - Dropping the future of [`Executor::run`], or the stream it returned, cancels what runs upstream.
 //! - An error that is the request's own fault ends the plan at once; no other model is bothered with it.
 //! - An open breaker moves a leg behind the others, it never leaves a request without an attempt.
 //!
 //! To add a kind of plan: a variant of [`Plan`], a file here, an arm in [`Executor::run`].
 
+mod answer;
 mod attempt;
 mod breaker;
+mod cascade;
 mod deadlines;
+mod deferral;
 mod error;
+mod gather;
 mod job;
+mod judge;
 mod latency;
+mod legs;
 mod model;
 mod models;
 mod opening;
@@ -42,6 +54,8 @@ pub use error::ExecuteError;
 pub use job::{Job, Operation};
 pub use model::{Model, ModelParts};
 pub use models::Models;
+
+use single::Course;
 
 use crate::{
     config::settings::ResilienceSettings,
@@ -83,11 +97,12 @@ impl Executor {
     pub fn run(self: &Arc<Self>, plan: Plan, job: Job) -> BoxFuture<'static, Result<Opened, ExecuteError>> {
         let executor = Arc::clone(self);
         match plan {
-            Plan::Single { leg, fallbacks } => Box::pin(single::run(executor, leg, fallbacks, job)),
+            Plan::Single { leg, fallbacks } => Box::pin(single::run(executor, Course::of(leg, fallbacks), job)),
             Plan::Speculative { leg, draft, fallbacks } => {
                 let job = Job { drafter: Some(draft), ..job };
-                Box::pin(single::run(executor, leg, fallbacks, job))
+                Box::pin(single::run(executor, Course::of(leg, fallbacks), job))
             }
+            Plan::Cascade(cascade) => Box::pin(cascade::run(executor, cascade, job)),
         }
     }
 }

@@ -250,7 +250,7 @@ impl Gateway {
         candidates::learn(target, &ask);
         run.note_decision(ask.clone(), &decision, started.elapsed());
         self.record_prompt(run, prompt);
-        run.reserve(candidates::dearest_leg(&decision, &ask))?;
+        run.reserve(candidates::worst_cost(&decision, &ask))?;
         Ok((decision, ask))
     }
 

@@ -9,7 +9,7 @@
 //! - Answers: [`completion`] and [`chunk`] say what the gateway must know of a body or of one streamed chunk; [`replay`] turns
 //!   one into the other; [`first_message`] reads what an answer says to its reader; [`usage`] reads token counts of any shape.
 //! - Streams: [`sse`] parses and writes server-sent events.
-//! - [`logprobs`] reads how likely a model held its tokens to be.
+//! - [`logprobs`] reads how likely a model held its tokens to be, and takes that out again; [`json_schema`] holds values to schemas.
 //! - [`error_body`] renders and reads errors, [`models`] renders the list of models.
 //!
 //! To add a wire: one file with its types and two functions, into bytes and out of bytes, with a property test that joins them.
@@ -23,6 +23,7 @@ pub mod embeddings;
 pub mod error_body;
 pub mod feedback;
 pub mod first_message;
+pub mod json_schema;
 pub mod logprobs;
 pub mod models;
 pub mod parse;

@@ -165,6 +165,7 @@ impl RecordGuard {
         self.record.usage = usage;
         self.record.cost = cost;
         self.record.attempts = self.journal.snapshot();
+        self.record.verdicts = self.journal.verdicts();
         self.record.baseline_cost = self.baseline_cost();
         self.record.times.total = self.arrived.elapsed();
         self.record.end = outcome;
@@ -218,6 +219,7 @@ fn blank(books: &Bookkeeping, opening: Opening) -> RequestRecord {
         unscored: None,
         cache: CacheOutcome::Bypass,
         attempts: Vec::new(),
+        verdicts: Vec::new(),
         answered_by: None,
         usage: Usage::default(),
         cost: NanoUsd::ZERO,

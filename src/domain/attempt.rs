@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{ids::ModelName, money::NanoUsd, tokens::Usage};
+use super::{ids::ModelName, money::NanoUsd, tokens::Usage, verdict::Verdict};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,20 +47,82 @@ pub struct Attempt {
     pub end: AttemptOutcome,
 }
 
-/// The attempts of one request; clones share the list.
+/// The attempts of one request and what its plan said of them; clones share both.
 #[derive(Clone, Debug, Default)]
 pub struct AttemptJournal {
-    attempts: Arc<Mutex<Vec<Attempt>>>,
+    pages: Arc<Mutex<Pages>>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    attempts: Vec<Attempt>,
+    verdicts: Vec<Verdict>,
+    /// What running attempts may still cost.
+    held: NanoUsd,
+}
+
+/// Money set aside for a running attempt, given back when this is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    pages: Arc<Mutex<Pages>>,
+    amount: NanoUsd,
 }
 
 impl AttemptJournal {
     /// Appends an attempt that has ended.
     pub fn book(&self, attempt: Attempt) {
-        self.attempts.lock().push(attempt);
+        self.pages.lock().attempts.push(attempt);
     }
 
     /// Returns the attempts so far.
     pub fn snapshot(&self) -> Vec<Attempt> {
-        self.attempts.lock().clone()
+        self.pages.lock().attempts.clone()
+    }
+
+    /// Appends what a plan decided about a leg.
+    pub fn rule(&self, verdict: Verdict) {
+        self.pages.lock().verdicts.push(verdict);
+    }
+
+    /// Returns the verdicts so far.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.pages.lock().verdicts.clone()
+    }
+
+    /// Returns what the attempts so far cost, and what those that run may cost yet.
+    pub fn committed(&self) -> NanoUsd {
+        let pages = self.pages.lock();
+        pages.held + pages.attempts.iter().map(|attempt| attempt.cost).sum()
+    }
+
+    /// Sets money aside for an attempt that begins; it counts as committed until the hold is dropped.
+    pub fn hold(&self, amount: NanoUsd) -> Hold {
+        let mut pages = self.pages.lock();
+        pages.held += amount;
+        Hold { pages: Arc::clone(&self.pages), amount }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut pages = self.pages.lock();
+        pages.held = pages.held - self.amount;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_counts_until_it_is_given_back() {
+        let journal = AttemptJournal::default();
+        let (one, other) = (journal.hold(NanoUsd(5)), journal.clone().hold(NanoUsd(7)));
+        let both = journal.committed();
+        drop(one);
+
+        assert_eq!((both, journal.committed()), (NanoUsd(12), NanoUsd(7)));
+        drop(other);
+        assert_eq!(journal.committed(), NanoUsd::ZERO);
     }
 }

@@ -40,6 +40,8 @@ pub enum Reason {
     WeakSuffices,
     /// The strategy needs evidence that the router artifact lacks: it chose by the predictions instead.
     EvidenceMissing,
+    /// Models in turn, until an answer passes the policy's tests.
+    Cascade,
     /// Drawn to learn what callers think of its answers.
     Explored,
     /// No scores: the policy's default plan.
@@ -63,6 +65,7 @@ impl Reason {
             Self::StrongWins => "strong_wins",
             Self::WeakSuffices => "weak_suffices",
             Self::EvidenceMissing => "evidence_missing",
+            Self::Cascade => "cascade",
             Self::Explored => "explored",
             Self::ScorerUnavailable => "scorer_unavailable",
         }

@@ -1,8 +1,13 @@
 //! What will be done. A plan is data: strategies return it, `execute` interprets it, records store it.
+//!
+//! Legs are counted in the order of [`Plan::legs`]; that number is what attempts and verdicts call their leg.
+
+mod cascade;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::ModelName;
+pub use self::cascade::{Cascade, Rung};
+use super::{ids::ModelName, money::NanoUsd};
 
 /// One call in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +17,7 @@ pub struct Leg {
 }
 
 /// How a request is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Plan {
     /// One model answers; if it fails before the first byte, the next fallback does.
@@ -31,6 +36,8 @@ pub enum Plan {
         /// Asked in this order when the one before failed.
         fallbacks: Vec<Leg>,
     },
+    /// One model after another, until an answer passes its tests.
+    Cascade(Cascade),
 }
 
 /// The name of a kind of plan, a closed set for headers and metrics.
@@ -41,6 +48,8 @@ pub enum PlanKind {
     Single,
     /// [`Plan::Speculative`].
     Speculative,
+    /// [`Plan::Cascade`].
+    Cascade,
 }
 
 impl PlanKind {
@@ -49,6 +58,7 @@ impl PlanKind {
         match self {
             Self::Single => "single",
             Self::Speculative => "speculative",
+            Self::Cascade => "cascade",
         }
     }
 }
@@ -59,15 +69,83 @@ impl Plan {
         match self {
             Self::Single { .. } => PlanKind::Single,
             Self::Speculative { .. } => PlanKind::Speculative,
+            Self::Cascade(_) => PlanKind::Cascade,
         }
     }
 
     /// Returns every leg in the order in which it may run.
     pub fn legs(&self) -> impl Iterator<Item = &Leg> {
+        let legs: Vec<&Leg> = match self {
+            Self::Single { leg, fallbacks } | Self::Speculative { leg, fallbacks, .. } => {
+                std::iter::once(leg).chain(fallbacks).collect()
+            }
+            Self::Cascade(cascade) => cascade.legs().collect(),
+        };
+        legs.into_iter()
+    }
+
+    /// Returns the most that the plan may cost when every leg costs at most its model's `upper` estimate: the dearest of legs of
+    /// which only one is paid for, the sum of those that may all be.
+    pub fn worst_cost(&self, upper: impl Fn(&ModelName) -> NanoUsd) -> NanoUsd {
+        let dearest = |legs: &[Leg]| legs.iter().map(|leg| upper(&leg.model)).max().unwrap_or_default();
         match self {
             Self::Single { leg, fallbacks } | Self::Speculative { leg, fallbacks, .. } => {
-                std::iter::once(leg).chain(fallbacks)
+                upper(&leg.model).max(dearest(fallbacks))
+            }
+            Self::Cascade(cascade) => {
+                let rungs = cascade.rungs.iter().flat_map(Rung::legs).map(|leg| upper(&leg.model)).sum::<NanoUsd>();
+                rungs + dearest(&cascade.fallbacks)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeferralTest, Probability};
+
+    fn leg(name: &str) -> Leg {
+        Leg { model: ModelName::parse(name).unwrap() }
+    }
+
+    fn upper(model: &ModelName) -> NanoUsd {
+        NanoUsd(match model.as_str() {
+            "small" => 1,
+            "judge" => 10,
+            _ => 100,
+        })
+    }
+
+    fn cascade() -> Plan {
+        let judge = DeferralTest::Judge { leg: leg("judge"), below: Probability::clamped(0.5) };
+        let small = Rung { defer: vec![judge], ..Rung::of(leg("small")) };
+        let (rungs, fallbacks) = (vec![small, Rung::of(leg("large"))], vec![leg("spare"), leg("other")]);
+        Plan::Cascade(Cascade { rungs, fallbacks, keeps_doubtful: true })
+    }
+
+    #[test]
+    fn the_legs_of_a_cascade_are_its_models_and_judges_in_their_order() {
+        let plan = cascade();
+
+        let legs: Vec<&str> = plan.legs().map(|leg| leg.model.as_str()).collect();
+
+        assert_eq!(legs, ["small", "judge", "large", "spare", "other"]);
+    }
+
+    #[test]
+    fn a_cascade_may_cost_all_its_rungs_and_one_fallback() {
+        let single = Plan::Single { leg: leg("small"), fallbacks: vec![leg("large")] };
+
+        assert_eq!(cascade().worst_cost(upper), NanoUsd(1 + 10 + 100 + 100));
+        assert_eq!(single.worst_cost(upper), NanoUsd(100));
+    }
+
+    #[test]
+    fn a_plan_reads_back_as_it_was_written() {
+        let text = serde_json::to_string(&cascade()).unwrap();
+
+        assert!(text.starts_with(r#"{"kind":"cascade","rungs":[{"leg":{"model":"small"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), cascade());
     }
 }

@@ -14,6 +14,7 @@ use super::{
     plan::Plan,
     scores::{Probability, ScoresUnavailable},
     tokens::Usage,
+    verdict::Verdict,
 };
 
 /// Which endpoint was called, a closed set for metrics.
@@ -169,6 +170,9 @@ pub struct RequestRecord {
     pub cache: CacheOutcome,
     /// Every try of every leg.
     pub attempts: Vec<Attempt>,
+    /// What the plan decided about its legs, in order.
+    #[serde(default)]
+    pub verdicts: Vec<Verdict>,
     /// The model whose answer the caller got.
     pub answered_by: Option<ModelName>,
     /// Summed over the attempts.

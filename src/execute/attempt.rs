@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Attempt, AttemptJournal, AttemptOutcome, BackendError, Event, ModelName, Tokens, Usage, Waited, WholeReply,
+        Attempt, AttemptJournal, AttemptOutcome, BackendError, Event, Hold, ModelName, Tokens, Usage, Waited,
+        WholeReply,
     },
     error::{Code, Side},
 };
@@ -29,8 +30,20 @@ pub(super) struct RunningAttempt {
     seen: Seen,
     is_booked: bool,
     waited: Waited,
-    /// Given back when the attempt ends.
-    _seat: Seat,
+    /// Given back when the attempt has been booked.
+    _kept: (Seat, Hold),
+}
+
+/// What an attempt begins with.
+pub(super) struct Start {
+    /// Position of its leg in the plan.
+    pub(super) leg: u32,
+    /// How it came past the breaker.
+    pub(super) pass: Pass,
+    /// Its place among the requests in flight.
+    pub(super) seat: Seat,
+    /// The money set aside for it.
+    pub(super) hold: Hold,
 }
 
 /// What has come of the answer so far.
@@ -44,7 +57,7 @@ struct Seen {
 }
 
 impl RunningAttempt {
-    pub(super) fn begin(job: &Job, model: &Arc<Model>, leg: u32, pass: Pass, seat: Seat) -> Self {
+    pub(super) fn begin(job: &Job, model: &Arc<Model>, Start { leg, pass, seat, hold }: Start) -> Self {
         let begun = Instant::now();
         Self {
             model: Arc::clone(model),
@@ -57,7 +70,7 @@ impl RunningAttempt {
             seen: Seen::default(),
             is_booked: false,
             waited: Waited::default(),
-            _seat: seat,
+            _kept: (seat, hold),
         }
     }
 

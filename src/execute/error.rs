@@ -94,9 +94,14 @@ impl ExecuteError {
 
     /// Returns whether any model was asked.
     pub fn was_attempted(&self) -> bool {
+        self.attempts() > 0
+    }
+
+    /// Returns how many attempts were made.
+    pub(super) fn attempts(&self) -> u32 {
         match self {
-            Self::Backend { attempts, .. } | Self::DeadlineExceeded { attempts } => *attempts > 0,
-            Self::TooDear { .. } | Self::UnknownModel { .. } => false,
+            Self::Backend { attempts, .. } | Self::DeadlineExceeded { attempts } => *attempts,
+            Self::TooDear { .. } | Self::UnknownModel { .. } => 0,
         }
     }
 

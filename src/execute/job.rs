@@ -9,8 +9,8 @@ use super::Model;
 use crate::{
     backends::Backend,
     domain::{
-        AttemptJournal, BackendError, EmbedCall, KeyId, ModelCall, ModelName, NanoUsd, Priority, Reply, RequestId,
-        TenantId, TextCall, Timeouts, Tokens, Waited, WholeReply, call::CallContext,
+        AttemptJournal, BackendError, EmbedCall, Hold, KeyId, ModelCall, ModelName, NanoUsd, Priority, Reply,
+        RequestId, TenantId, TextCall, Timeouts, Tokens, Waited, WholeReply, call::CallContext,
     },
     wire::{chat::ChatCall, embeddings::EmbeddingsCall, text::TextCompletionCall},
 };
@@ -101,12 +101,21 @@ impl Job {
         self.timeouts.unwrap_or(model.timeouts)
     }
 
-    /// Returns the upper estimate and what is left of the request's money if the former exceeds the latter.
+    /// Returns the upper estimate and what is left of the request's money if the former exceeds the latter; what running
+    /// attempts may cost is not left.
     pub(super) fn shortfall(&self, model: &ModelName) -> Option<(NanoUsd, NanoUsd)> {
-        let (_, upper) = self.upper_costs.iter().find(|(name, _)| name == model)?;
-        let spent: NanoUsd = self.journal.snapshot().iter().map(|attempt| attempt.cost).sum();
-        let left = self.max_cost? - spent;
-        (*upper > left).then_some((*upper, left))
+        let upper = self.upper_cost(model)?;
+        let left = self.max_cost? - self.journal.committed();
+        (upper > left).then_some((upper, left))
+    }
+
+    /// Sets aside what an attempt may cost.
+    pub(super) fn hold(&self, model: &ModelName) -> Hold {
+        self.journal.hold(self.upper_cost(model).unwrap_or_default())
+    }
+
+    fn upper_cost(&self, model: &ModelName) -> Option<NanoUsd> {
+        self.upper_costs.iter().find(|(name, _)| name == model).map(|(_, upper)| *upper)
     }
 
     /// Asks a model; `waited` is told how long the call waited for its turn.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Executor, Job, Model, Opened,
-    attempt::RunningAttempt,
+    attempt::{RunningAttempt, Start},
     breaker::Pass,
     deadlines::{Deadlines, Phase},
     error::ExecuteError,
@@ -15,19 +15,29 @@ use super::{
 };
 use crate::domain::{BackendError, Leg, Reply};
 
+/// Legs that stand in for each other.
+pub(super) struct Course {
+    /// Position of the first of them in the plan.
+    pub(super) first: u32,
+    /// The first choice and what follows when it fails.
+    pub(super) legs: Vec<Leg>,
+}
+
+impl Course {
+    /// Returns the course of a whole plan.
+    pub(super) fn of(leg: Leg, fallbacks: Vec<Leg>) -> Self {
+        Self { first: 0, legs: std::iter::once(leg).chain(fallbacks).collect() }
+    }
+}
+
 /// Runs the legs in order. Legs whose breaker is open are passed over; where that leaves nothing, the first of them is tried
 /// all the same, once.
-pub(super) async fn run(
-    executor: Arc<Executor>,
-    leg: Leg,
-    fallbacks: Vec<Leg>,
-    job: Job,
-) -> Result<Opened, ExecuteError> {
+pub(super) async fn run(executor: Arc<Executor>, course: Course, job: Job) -> Result<Opened, ExecuteError> {
     let pauses = Pauses::new(&executor.settings, job.seed);
-    let legs: Vec<Leg> = std::iter::once(leg).chain(fallbacks).collect();
     let mut run = Run { executor, job, pauses, attempts: 0, failure: None, spared: None };
-    for (position, leg) in legs.iter().enumerate() {
-        let place = Place { position: position as u32, is_last: position + 1 == legs.len() };
+    let last = course.legs.len().saturating_sub(1);
+    for (index, leg) in course.legs.iter().enumerate() {
+        let place = Place { position: course.first + index as u32, is_last: index == last };
         if let Some(opened) = run.leg(leg, place).await? {
             return Ok(opened);
         }
@@ -80,9 +90,14 @@ impl Run {
                 Ok(seat) => seat,
                 Err(error) => return self.give_up(model, error),
             };
-            // While a seat was waited for, others may have opened the breaker.
+            // While a seat or a pause was waited for, money may have been spent, and others may have opened the breaker.
+            if let Some((upper, left)) = self.job.shortfall(&model.facts.name) {
+                self.note(ExecuteError::TooDear { model: model.facts.name.clone(), upper, left });
+                return Ok(None);
+            }
             let Some(pass) = model.breaker.admit() else { break };
-            let attempt = RunningAttempt::begin(&self.job, model, place.position, pass, seat);
+            let start = Start { leg: place.position, pass, seat, hold: self.job.hold(&model.facts.name) };
+            let attempt = RunningAttempt::begin(&self.job, model, start);
             let error = match self.ask(model, attempt).await {
                 Ok(reply) => return Ok(Some(self.opened(model, place, reply))),
                 Err(error) => error,
@@ -172,7 +187,9 @@ impl Run {
             Ok(seat) => seat,
             Err(error) => return self.give_up(model, error),
         };
-        let attempt = RunningAttempt::begin(&self.job, model, place.position, Pass::Ordinary, seat);
+        let hold = self.job.hold(&model.facts.name);
+        let start = Start { leg: place.position, pass: Pass::Ordinary, seat, hold };
+        let attempt = RunningAttempt::begin(&self.job, model, start);
         match self.ask(model, attempt).await {
             Ok(reply) => Ok(Some(self.opened(model, place, reply))),
             Err(error) => self.give_up(model, error),

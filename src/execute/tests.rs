@@ -1,7 +1,9 @@
 //! The room as a whole, against backends that misbehave on command, in paused time.
 
+mod cascade;
 mod fake;
 mod journal;
+mod money;
 
 use std::{sync::Arc, time::Duration};
 

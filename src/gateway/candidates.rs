@@ -166,8 +166,12 @@ pub(super) fn learn(target: &Target, ask: &Ask) {
     }
 }
 
-/// Returns the most that the plan's dearest leg may cost.
-pub(super) fn dearest_leg(decision: &Decision, ask: &Ask) -> NanoUsd {
-    let in_plan = |candidate: &&Candidate| decision.plan.legs().any(|leg| leg.model == candidate.model.name);
-    ask.candidates.iter().filter(in_plan).map(|candidate| candidate.estimate.cost_upper).max().unwrap_or_default()
+/// Returns the most that the plan may cost: never more than the request allows, because no leg starts that could.
+pub(super) fn worst_cost(decision: &Decision, ask: &Ask) -> NanoUsd {
+    let upper = |model: &ModelName| {
+        let found = ask.candidates.iter().find(|candidate| candidate.model.name == *model);
+        found.map_or(NanoUsd::ZERO, |candidate| candidate.estimate.cost_upper)
+    };
+    let worst = decision.plan.worst_cost(upper);
+    ask.preferences.max_cost.map_or(worst, |most| worst.min(most))
 }

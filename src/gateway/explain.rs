@@ -1,13 +1,17 @@
 //! What would be done and why, without doing it.
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{Gateway, Refusal, RequestContext, candidates, facts, failure::Failure, names::Target};
 use crate::{
-    domain::{Ask, Decision, NoRoute, ScoresUnavailable},
+    domain::{Ask, Decision, NoRoute, ScoresUnavailable, Verdict},
     error::Code,
     routing::Explanation,
-    wire::chat::ChatCall,
+    wire::{
+        chat::ChatCall,
+        raw::{Edit, RawObject},
+    },
 };
 
 impl Gateway {
@@ -86,4 +90,19 @@ pub(super) fn field(decision: &Decision, ask: &Ask) -> Result<Box<RawValue>, Fai
 pub(super) fn as_field(explanation: &Explanation) -> Result<Box<RawValue>, Failure> {
     let failed = |_| Failure::new(Code::Internal, "The decision could not be written as JSON.");
     explanation.to_json().map_err(failed)
+}
+
+/// Returns an explanation with what its plan decided about its legs while it ran; a plan that decided nothing leaves it as it is.
+pub(super) fn with_verdicts(explanation: Box<RawValue>, verdicts: &[Verdict]) -> Box<RawValue> {
+    if verdicts.is_empty() {
+        return explanation;
+    }
+    spliced(&explanation, verdicts).unwrap_or(explanation)
+}
+
+fn spliced(explanation: &RawValue, verdicts: &[Verdict]) -> Option<Box<RawValue>> {
+    let verdicts = serde_json::to_string(verdicts).ok()?;
+    let object = RawObject::parse(Bytes::copy_from_slice(explanation.get().as_bytes()), usize::MAX).ok()?;
+    let text = String::from_utf8(object.with(&[Edit::Set("verdicts", &verdicts)]).into()).ok()?;
+    RawValue::from_string(text).ok()
 }

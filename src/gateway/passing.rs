@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::{
     Gateway,
     answer::{Answer, Bill, Passage, Refusal},
+    explain::with_verdicts,
     failure::Failure,
     run::Run,
     stream::{self, Passing, Source, View},
@@ -50,7 +51,8 @@ impl Gateway {
 }
 
 fn pass_whole(mut run: Run, whole: WholeReply, extras: Extras) -> Result<Answer, Refusal> {
-    let shown = match &extras.explanation {
+    let explanation = extras.explanation.map(|explanation| with_verdicts(explanation, &run.journal().verdicts()));
+    let shown = match &explanation {
         Some(explanation) => with_extension(&whole.body, explanation.get()),
         None => Ok(whole.body.clone()),
     };

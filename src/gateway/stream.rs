@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 
-use super::{answer::Bill, failure::Failure, flight::Reader, run::Run};
+use super::{answer::Bill, explain::with_verdicts, failure::Failure, flight::Reader, run::Run};
 use crate::{
     domain::{BackendError, Event, EventStream, Outcome, Reply, WholeReply},
     error::Code,
@@ -78,7 +78,10 @@ impl Passing {
 
     fn give(&mut self, event: Event) -> Result<(), RawError> {
         let data = match self.view.explanation.take() {
-            Some(explanation) => with_extension(&event.data, explanation.get())?,
+            Some(explanation) => {
+                let verdicts = self.run.as_ref().map(|run| run.journal().verdicts()).unwrap_or_default();
+                with_extension(&event.data, with_verdicts(explanation, &verdicts).get())?
+            }
             None => event.data,
         };
         self.ready.push_back(Event { data, ..event });

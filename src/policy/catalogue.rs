@@ -65,6 +65,15 @@ impl Catalogue {
         }
     }
 
+    /// Returns the model that a name or an alias stands for.
+    pub(super) fn canonical(&self, name: &str) -> Option<ModelName> {
+        match self.find(name) {
+            Meaning::Awake(facts) => Some(facts.name.clone()),
+            Meaning::Asleep(model, _) => Some(model.clone()),
+            Meaning::Unknown => None,
+        }
+    }
+
     /// Returns every name that stands for a model.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let models =

@@ -2,6 +2,7 @@
 
 mod bandit;
 mod cache;
+mod cascade;
 mod rules;
 mod scored;
 mod strategy;

@@ -3,6 +3,7 @@
 pub mod bandit;
 mod cache;
 pub mod capability;
+pub mod cascade;
 mod cluster;
 mod difficulty;
 mod nearest;
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bandit::*, capability::*, rules::*};
+pub use self::{bandit::*, capability::*, cascade::*, rules::*};
 pub use self::{
     cache::{CacheRuleDocument, JudgeDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
@@ -134,6 +135,8 @@ pub enum StrategyDocument {
     Nearest(NearestDocument),
     /// The best by predictions and by what callers thought of earlier answers.
     Bandit(BanditDocument),
+    /// One model after another, until an answer passes its tests.
+    Cascade(CascadeDocument),
 }
 
 /// Always the same model.

@@ -5,12 +5,15 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Bandit, BanditParameters, Capability, CapabilityParameters, Cluster, ClusterParameters, Condition, Confidence,
-    Constraints, CostGoal, Difficulty, DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Interval,
-    Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span,
-    Strategy, StrongGoal, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
+    Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters, Cluster, ClusterParameters,
+    Condition, Confidence, Constraints, CostGoal, Difficulty, DifficultyParameters, Explanation, Fixed,
+    FixedParameters, Goals, Interval, Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost,
+    QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Weight, Weighted, WeightedParameters, WinRate,
+    WinRateParameters, samples::any_ask,
 };
-use crate::domain::{Ask, BanditAlgorithm, Candidate, Learner, ModelName, NanoUsd, Probability, Tag};
+use crate::domain::{
+    Ask, BanditAlgorithm, Candidate, DeferralTest, Learner, Leg, ModelName, NanoUsd, Probability, Rung, Tag,
+};
 
 fn model(index: usize) -> ModelName {
     ModelName::parse(&format!("model-{index}")).unwrap()
@@ -65,6 +68,22 @@ fn rules() -> Rules {
         rule("short", when(None, Some(300)), Arc::new(fixed(3)), true),
     ];
     Rules::new(rules, quality_cost(CostGoal::Budget(NanoUsd(900_000)), None))
+}
+
+fn cascade() -> Cascade {
+    let refusal = DeferralTest::Refusal { phrases: Vec::new() };
+    let rung = |index| Rung {
+        at_least: Some(Probability::clamped(0.4)),
+        defer: vec![refusal.clone()],
+        ..Rung::of(Leg { model: model(index) })
+    };
+    Cascade::new(CascadeParameters {
+        constraints: constraints(),
+        rungs: [2, 0, 3].map(rung).to_vec(),
+        keeps_doubtful: true,
+        max_fallbacks: 2,
+    })
+    .unwrap()
 }
 
 fn difficulty() -> Difficulty {
@@ -135,6 +154,7 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(preference(StrongGoal::Share(0.4))),
         Arc::new(cluster()),
         Arc::new(nearest()),
+        Arc::new(cascade()),
     ]
 }
 

@@ -37,6 +37,21 @@ pub enum ParameterError {
         /// Most.
         max: usize,
     },
+    /// A number lies outside of its range, or is none.
+    #[error("{name} must be a number {}, not {value}", range(*.min, *.max))]
+    OutOfRange {
+        /// The parameter.
+        name: String,
+        /// What it was.
+        value: f64,
+        /// Least.
+        min: f64,
+        /// Most.
+        max: f64,
+    },
+    /// A model stands twice where it may stand once.
+    #[error("the model {0} stands twice")]
+    Repeated(String),
     /// Two models that are to be compared are the same.
     #[error("{0} cannot be compared with itself")]
     Same(String),
@@ -124,6 +139,24 @@ pub(super) fn check_share(name: &str, value: f64) -> Result<(), ParameterError> 
         return Ok(());
     }
     Err(ParameterError::NotAShare { name: name.to_owned(), value })
+}
+
+/// Checks a number; `f64::MIN` and `f64::MAX` are no bounds.
+pub(super) fn check_bound(name: &str, value: f64, (min, max): (f64, f64)) -> Result<(), ParameterError> {
+    if value.is_finite() && (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ParameterError::OutOfRange { name: name.to_owned(), value, min, max })
+}
+
+/// Returns a range in words.
+fn range(min: f64, max: f64) -> String {
+    match (min == f64::MIN, max == f64::MAX) {
+        (true, true) => "that is finite".to_owned(),
+        (true, false) => format!("of at most {max}"),
+        (false, true) => format!("of at least {min}"),
+        (false, false) => format!("from {min} to {max}"),
+    }
 }
 
 pub(super) fn check_count(name: &str, value: usize, (min, max): (usize, usize)) -> Result<(), ParameterError> {

@@ -215,7 +215,7 @@ fn win_rate(strong: &Estimate, weak: &Estimate) -> f64 {
 
 /// Returns the share of the standard normal distribution below `x`: Abramowitz and Stegun 1964, formula 26.2.17, off by less
 /// than 7.5e-8.
-fn normal_share(x: f64) -> f64 {
+pub(super) fn normal_share(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
     let weights = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
     let tail = weights.iter().fold(0.0, |sum, weight| (sum + weight) * t) * (-x * x / 2.0).exp() / TAU.sqrt();

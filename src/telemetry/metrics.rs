@@ -123,6 +123,10 @@ table! {
 
     /// Attempts at models by how they ended; code names the error.
     attempts: Count<3> = "pointsman_attempts_total" ["model", "outcome", "code"];
+    /// What plans decided about their legs, and why: accepted, deferred, abandoned while they were written, failed, kept in doubt.
+    verdicts: Count<4> = "pointsman_plan_verdicts_total" ["policy", "model", "ruling", "cause"];
+    /// Time to the first token beyond that of the call which answered: what holding answers back and asking others first costs.
+    plan_delay: Spread<1> = "pointsman_plan_first_token_delay_seconds" ["plan"] in OPERATION_SECONDS;
     /// Requests that were answered by a fallback, by the model that should have answered.
     fallbacks: Count<2> = "pointsman_fallbacks_total" ["policy", "model"];
     /// Whether a model is left alone because it failed too often: 1 while it is.

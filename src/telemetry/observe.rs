@@ -6,7 +6,7 @@ use super::{
     labels::{LOCAL, Labels, NONE, code},
     metrics::Metrics,
 };
-use crate::domain::{Attempt, AttemptOutcome, ModelName, NanoUsd, Outcome, RequestRecord};
+use crate::domain::{Attempt, AttemptOutcome, ModelName, NanoUsd, Outcome, RequestRecord, Ruling, Verdict};
 
 /// Adds one finished request to the metrics.
 pub(super) fn record(metrics: &Metrics, labels: &Labels, record: &RequestRecord) {
@@ -17,6 +17,7 @@ pub(super) fn record(metrics: &Metrics, labels: &Labels, record: &RequestRecord)
     for attempt in &record.attempts {
         self::attempt(metrics, labels, record, attempt);
     }
+    plan(metrics, labels, record);
     stream(metrics, labels, record);
 }
 
@@ -80,10 +81,30 @@ fn money(metrics: &Metrics, labels: &Labels, record: &RequestRecord) {
         metrics.baseline_cost.at([policy, model]).inc_by(baseline.dollars());
     }
     let planned = first_choice(record);
-    if record.end == Outcome::Success && planned.is_some() && record.answered_by.as_ref() != planned {
+    let went_on = record.verdicts.iter().any(|verdict| matches!(verdict.ruling, Ruling::Deferred | Ruling::Abandoned));
+    let is_other = planned.is_some() && record.answered_by.as_ref() != planned;
+    // That an answer sent the request on is what the plan is for.
+    if record.end == Outcome::Success && is_other && !went_on {
         let planned = planned.map_or(NONE, |model| labels.model(model));
         metrics.fallbacks.at([policy, planned]).inc();
     }
+}
+
+fn plan(metrics: &Metrics, labels: &Labels, record: &RequestRecord) {
+    let policy = labels.policy(record.policy.as_ref());
+    for Verdict { model, ruling, cause, .. } in &record.verdicts {
+        metrics.verdicts.at([policy, labels.model(model), ruling.name(), cause.name()]).inc();
+    }
+    if let (Some(plan), Some(delay)) = (&record.plan, delay(record)) {
+        metrics.plan_delay.at([plan.kind().name()]).observe(delay.as_secs_f64());
+    }
+}
+
+/// Returns how much later a streamed answer began than the attempt behind it would have let it, had it been asked at once.
+fn delay(record: &RequestRecord) -> Option<Duration> {
+    let answered_by = record.answered_by.as_ref().filter(|_| record.is_streaming)?;
+    let attempt = record.attempts.iter().rfind(|attempt| attempt.model == *answered_by)?;
+    Some(record.times.first_token?.saturating_sub(attempt.first_token?))
 }
 
 fn attempt(metrics: &Metrics, labels: &Labels, record: &RequestRecord, attempt: &Attempt) {
@@ -126,9 +147,9 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         domain::{
-            Ask, Availability, CacheOutcome, Candidate, DecisionId, Endpoint, EngineRoom, Estimate, Graded, KeyId, Leg,
-            ModelFacts, Plan, PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId, ScoresUnavailable,
-            Signals, Speculation, StageTimes, TenantId, Tokens, Usage,
+            Ask, Availability, CacheOutcome, Candidate, Cause, DecisionId, Endpoint, EngineRoom, Estimate, Graded,
+            KeyId, Leg, ModelFacts, Plan, PolicyName, Preferences, Probability, Reason, RequestFacts, RequestId,
+            ScoresUnavailable, Signals, Speculation, StageTimes, TenantId, Tokens, Usage,
         },
         error::Code,
         telemetry::{Telemetry, metrics::TABLE},
@@ -153,7 +174,7 @@ pub(super) mod tests {
             model: name(model),
             started: Duration::from_millis(started_ms),
             waited: Duration::ZERO,
-            first_token: None,
+            first_token: Some(Duration::from_millis(took_ms / 2)),
             took: Duration::from_millis(took_ms),
             usage: Usage { input: Tokens(10), output: Tokens(5), ..Usage::default() },
             cost: NanoUsd(1_000_000),
@@ -229,6 +250,13 @@ pub(super) mod tests {
             unscored: Some(ScoresUnavailable::Late),
             cache: CacheOutcome::Miss,
             attempts: vec![attempt("first", 5, 100, failed), attempt("second", 105, 400, AttemptOutcome::Ok)],
+            verdicts: vec![Verdict {
+                leg: 0,
+                model: name("first"),
+                ruling: Ruling::Failed,
+                cause: Cause::Error,
+                value: None,
+            }],
             answered_by: Some(name("second")),
             usage: Usage { input: Tokens(10), output: Tokens(5), ..Usage::default() },
             cost: NanoUsd(2_000_000),

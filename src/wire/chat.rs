@@ -13,6 +13,7 @@ use super::{
     raw::RawObject,
 };
 
+mod asking;
 mod extension;
 mod messages;
 mod sampling;
@@ -110,6 +111,19 @@ pub enum Role {
     Assistant,
     /// `tool` (or the older `function`).
     Tool,
+}
+
+impl Role {
+    /// Returns the name that OpenAI gives it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
 }
 
 /// One message.

@@ -10,6 +10,8 @@ pub struct FirstMessage {
     pub content: Option<String>,
     /// Whether it calls tools.
     pub calls_tools: bool,
+    /// What it says instead of an answer, where the provider marks that it declines.
+    pub refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +28,7 @@ struct Choice {
 struct Message {
     content: Option<String>,
     tool_calls: Option<Value>,
+    refusal: Option<String>,
 }
 
 impl FirstMessage {
@@ -39,6 +42,7 @@ impl FirstMessage {
         let read = |message: Message| Self {
             content: message.content,
             calls_tools: !matches!(message.tool_calls, None | Some(Value::Null)),
+            refusal: message.refusal,
         };
         Ok(message.map(read).unwrap_or_default())
     }
@@ -51,12 +55,15 @@ mod tests {
     #[test]
     fn text_and_calls_of_the_first_choice_are_read() {
         let says = br#"{"choices":[{"message":{"role":"assistant","content":"Yes."}}]}"#;
+        let declines = br#"{"choices":[{"message":{"content":null,"refusal":"No."}}]}"#;
         let calls = br#"{"choices":[{"message":{"content":"x","tool_calls":[{"id":"1"}]}}]}"#;
 
         let read = |body: &[u8]| FirstMessage::read(body).unwrap();
 
-        assert_eq!(read(says), FirstMessage { content: Some("Yes.".to_owned()), calls_tools: false });
-        assert_eq!(read(calls), FirstMessage { content: Some("x".to_owned()), calls_tools: true });
+        assert_eq!(read(says), FirstMessage { content: Some("Yes.".to_owned()), ..FirstMessage::default() });
+        let called = FirstMessage { content: Some("x".to_owned()), calls_tools: true, refusal: None };
+        assert_eq!(read(calls), called);
+        assert_eq!(read(declines).refusal.as_deref(), Some("No."));
         assert_eq!(read(br#"{"choices":[]}"#), FirstMessage::default());
         assert!(FirstMessage::read(b"{}").is_err());
     }

@@ -104,6 +104,7 @@ fn graded(ask: Ask, policy: &PolicyName, answered_by: &ModelName, score: f64) ->
         unscored: None,
         cache: CacheOutcome::Miss,
         attempts: Vec::new(),
+        verdicts: Vec::new(),
         answered_by: Some(answered_by.clone()),
         usage: Usage::default(),
         cost: NanoUsd::ZERO,

@@ -13,6 +13,7 @@
 mod admission;
 mod architecture;
 mod caching;
+mod cascade;
 mod command_line;
 mod deploy;
 mod errors;

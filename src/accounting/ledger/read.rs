@@ -177,6 +177,7 @@ fn record_of(row: &Row<'_>, attempts: Vec<Attempt>) -> Result<RequestRecord, Led
         unscored: named_or_none(row, "unscored")?,
         cache: named(row, "cache")?,
         attempts,
+        verdicts: document(row, "verdicts")?.unwrap_or_default(),
         answered_by: named_or_none(row, "answered_by")?,
         usage: usage_of(row)?,
         cost: NanoUsd(number(row, "cost_nanos")?),

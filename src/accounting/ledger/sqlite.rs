@@ -58,6 +58,8 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX prompts_by_time ON prompts (at_us);
 ", "
     ALTER TABLE attempts ADD COLUMN waited_ns INTEGER NOT NULL DEFAULT 0;
+", "
+    ALTER TABLE records ADD COLUMN verdicts TEXT;
 "];
 
 /// The newest schema.
@@ -166,7 +168,7 @@ fn schema_of(connection: &Connection) -> Result<u32, SqliteFault> {
 }
 
 fn insert_record(transaction: &Transaction<'_>, record: &RequestRecord) -> Result<bool, rusqlite::Error> {
-    let sql = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+    let sql = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
         ON CONFLICT (request) DO NOTHING";
     let (usage, times) = (&record.usage, &record.times);
     let inserted = transaction.prepare_cached(sql)?.execute(params![
@@ -204,6 +206,7 @@ fn insert_record(transaction: &Transaction<'_>, record: &RequestRecord) -> Resul
         record.end.name(),
         record.end.code(),
         record.propensity.value(),
+        Some(&record.verdicts).filter(|verdicts| !verdicts.is_empty()).and_then(json),
     ])?;
     Ok(inserted == 1)
 }

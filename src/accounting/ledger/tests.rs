@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     domain::{
-        Attempt, AttemptOutcome, CacheOutcome, DecisionId, Endpoint, KeyId, Leg, ModelName, NanoUsd, Outcome, Plan,
-        PolicyName, Probability, Reason, RequestId, ScoresUnavailable, StageTimes, TenantId, Tokens, Usage,
+        Attempt, AttemptOutcome, CacheOutcome, Cause, DecisionId, Endpoint, KeyId, Leg, ModelName, NanoUsd, Outcome,
+        Plan, PolicyName, Probability, Reason, RequestId, Ruling, ScoresUnavailable, StageTimes, TenantId, Tokens,
+        Usage, Verdict,
     },
     runtime::TestClock,
 };
@@ -72,6 +73,13 @@ fn record(key: &str, at: Timestamp) -> RequestRecord {
             attempt(AttemptOutcome::Failed { code: "upstream_cut".to_owned() }),
             attempt(AttemptOutcome::Ok),
         ],
+        verdicts: vec![Verdict {
+            leg: 0,
+            model: model.clone(),
+            ruling: Ruling::Deferred,
+            cause: Cause::Logprob,
+            value: Some(-1.5),
+        }],
         answered_by: Some(model),
         usage: Usage { input: Tokens(20), output: Tokens(40), ..Usage::default() },
         cost: NanoUsd(110),
@@ -239,7 +247,7 @@ fn a_ledger_of_a_newer_program_is_refused() {
 
     let refused = Ledger::open(options(&path)).err().unwrap();
 
-    assert!(matches!(refused, LedgerError::Newer { found: 99, known: 3 }), "{refused:?}");
+    assert!(matches!(refused, LedgerError::Newer { found: 99, known: 4 }), "{refused:?}");
 }
 
 #[test]
@@ -260,12 +268,13 @@ fn a_ledger_of_an_older_program_is_brought_up_to_date() {
     ledger.take(&written);
     assert!(ledger.close(SOON));
     let old = "DROP TABLE feedback; DROP TABLE feedback_once; DROP TABLE prompts; DROP INDEX records_by_decision;
-        ALTER TABLE records DROP COLUMN propensity; ALTER TABLE attempts DROP COLUMN waited_ns; PRAGMA user_version = 1;";
+        ALTER TABLE records DROP COLUMN propensity; ALTER TABLE records DROP COLUMN verdicts;
+        ALTER TABLE attempts DROP COLUMN waited_ns; PRAGMA user_version = 1;";
     rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
 
     let reopened = Ledger::open(options(&path)).unwrap();
 
-    let expected = RequestRecord { propensity: Probability::ONE, ..written.clone() };
+    let expected = RequestRecord { propensity: Probability::ONE, verdicts: Vec::new(), ..written.clone() };
     assert_eq!(reopened.reader().unwrap().record(written.request).unwrap(), Some(expected));
 }
 

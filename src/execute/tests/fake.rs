@@ -9,8 +9,12 @@ use parking_lot::Mutex;
 
 use crate::{
     backends::Backend,
-    domain::{Availability, BackendError, EmbedCall, Event, ModelCall, ModelName, Reply, Tokens, Usage, WholeReply},
+    domain::{
+        Availability, BackendError, EmbedCall, Event, ModelCall, ModelName, Reply, TokenSignal, Tokens, Usage,
+        WholeReply,
+    },
     error::Code,
+    wire::raw::quoted,
 };
 
 /// What one call of the backend does.
@@ -20,6 +24,8 @@ pub(super) enum Behaviour {
     Refuse(Code, Option<u64>),
     /// Answers whole.
     Answer,
+    /// Answers whole with this text, after so many milliseconds.
+    Says(&'static str, u64),
     /// Answers as a stream.
     Stream(Vec<Step>),
     /// Never answers.
@@ -33,6 +39,10 @@ pub(super) enum Step {
     Role,
     /// A token.
     Token,
+    /// A chunk with this text, one token of this log-probability.
+    Say(&'static str, f64),
+    /// A chunk that ends the answer.
+    Stop,
     /// An event with a usage.
     Usage(u64, u64),
     /// Nothing for this many milliseconds.
@@ -133,6 +143,11 @@ impl Backend for Fake {
                     signals: Vec::new(),
                 }))
             }
+            Behaviour::Says(text, after_ms) => {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                entry.end(Served::Whole);
+                Ok(Reply::Whole(WholeReply { usage: Some(USAGE), ..WholeReply::read(completion(text)) }))
+            }
             Behaviour::Stream(steps) => Ok(Reply::Stream(play(steps, entry).boxed())),
             Behaviour::Hang => std::future::pending().await,
         }
@@ -181,6 +196,11 @@ fn play(steps: Vec<Step>, entry: Entry) -> impl stream::Stream<Item = Result<Eve
                 }
                 Some(Step::Role) => Ok(event("role", false, None)),
                 Some(Step::Token) => Ok(event("token", true, None)),
+                Some(Step::Say(text, logprob)) => {
+                    let signals = vec![TokenSignal { logprob, entropy: None, margin: None }];
+                    Ok(Event { signals, ..Event::read(chunk(&format!(r#"{{"content":{}}}"#, quoted(text)), "null")) })
+                }
+                Some(Step::Stop) => Ok(Event::read(chunk("{}", r#""stop""#))),
                 Some(Step::Usage(input, output)) => {
                     let usage = Usage { input: Tokens(input), output: Tokens(output), ..Usage::default() };
                     Ok(event("usage", false, Some(usage)))
@@ -189,6 +209,16 @@ fn play(steps: Vec<Step>, entry: Entry) -> impl stream::Stream<Item = Result<Eve
             return Some((item, (steps, entry)));
         }
     })
+}
+
+fn chunk(delta: &str, finish_reason: &str) -> Bytes {
+    format!(r#"{{"id":"1","choices":[{{"index":0,"delta":{delta},"finish_reason":{finish_reason}}}]}}"#).into()
+}
+
+fn completion(text: &str) -> Bytes {
+    let text = quoted(text);
+    format!(r#"{{"id":"1","choices":[{{"index":0,"message":{{"role":"assistant","content":{text}}},"finish_reason":"stop"}}]}}"#)
+        .into()
 }
 
 fn event(data: &'static str, has_content: bool, usage: Option<Usage>) -> Event {

@@ -97,7 +97,10 @@ fn placed(error: ParameterError, at: &Path) -> (ParameterError, Path) {
             at.key(parameter.trim_end_matches("_weight"))
         }
         ParameterError::Same(_) => at.key("weak"),
-        ParameterError::NoWeight | ParameterError::Twice(_) => at.clone(),
+        ParameterError::OutOfRange { .. }
+        | ParameterError::Repeated(_)
+        | ParameterError::NoWeight
+        | ParameterError::Twice(_) => at.clone(),
     };
     (error, at)
 }

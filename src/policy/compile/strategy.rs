@@ -58,6 +58,7 @@ impl Compiler<'_, '_> {
                 max_fallbacks: scope.max_fallbacks,
             }))),
             StrategyDocument::Bandit(document) => bandit(document, scope, &at.key("bandit")).map(shared),
+            StrategyDocument::Cascade(cascade) => self.cascade(cascade, scope, &at.key("cascade"))?,
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
             StrategyDocument::Difficulty(difficulty) => self.difficulty(difficulty, scope, &at.key("difficulty")),
             StrategyDocument::Preference(pair) => self.preference(pair, scope, &at.key("preference"))?,

@@ -28,6 +28,7 @@ pub(crate) struct Booked {
     pub(crate) outcome: String,
     pub(crate) cost_nanos: u64,
     pub(crate) saved_nanos: u64,
+    pub(crate) verdicts: Option<String>,
     pub(crate) attempts: Vec<BookedAttempt>,
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct Booked {
 pub(crate) fn read(file: &Path) -> Vec<Booked> {
     let Ok(connection) = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return Vec::new() };
     let query = "SELECT request, requested_model, policy_version, reason, plan, ask, unscored, cache, outcome,
-        cost_nanos, saved_nanos FROM records ORDER BY at_us, rowid";
+        cost_nanos, saved_nanos, verdicts FROM records ORDER BY at_us, rowid";
     let Ok(mut statement) = connection.prepare(query) else { return Vec::new() };
     let records = statement.query_map([], booked).expect("the ledger can be read");
     records
@@ -60,6 +61,7 @@ fn booked(row: &Row<'_>) -> rusqlite::Result<Booked> {
         outcome: row.get(8)?,
         cost_nanos: row.get(9)?,
         saved_nanos: row.get(10)?,
+        verdicts: row.get(11)?,
         attempts: Vec::new(),
     })
 }

@@ -1,0 +1,93 @@
+//! What tells a cascade to go on: the tests that an answer has to pass.
+
+use serde::{Deserialize, Serialize};
+
+use super::{answer_pattern::AnswerPattern, plan::Leg, scores::Probability};
+
+/// A test of an answer. All of them are pure functions of the answer, but for [`DeferralTest::Judge`], which asks a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "test")]
+pub enum DeferralTest {
+    /// Goes on when the token log-probabilities are low.
+    Logprob {
+        /// What is made of them.
+        statistic: Statistic,
+        /// Natural logarithm, at most 0.
+        below: f64,
+        /// Tokens after which the test looks at an answer that is still being written; `None` waits for its end.
+        after: Option<u32>,
+    },
+    /// Goes on when the model wavered: the mean log-probability of the likeliest token minus that of the second is low.
+    Margin {
+        /// Difference of natural logarithms, at least 0.
+        below: f64,
+        /// As for [`DeferralTest::Logprob`].
+        after: Option<u32>,
+    },
+    /// Goes on when the answer is shorter or longer, in estimated tokens.
+    Length {
+        /// Least.
+        min: Option<u64>,
+        /// Most; an answer that is still being written is abandoned when it grows beyond.
+        max: Option<u64>,
+    },
+    /// Goes on when the answer ends for one of these reasons.
+    Finish {
+        /// Values of `finish_reason`.
+        reasons: Vec<String>,
+    },
+    /// Goes on when the model declines.
+    Refusal {
+        /// Further phrases, in any case, that a refusal begins with, besides the usual ones in English.
+        phrases: Vec<String>,
+    },
+    /// Goes on when the answer does not have this form.
+    Format {
+        /// The form.
+        form: AnswerForm,
+    },
+    /// Goes on when a model finds the answer more likely wrong than this; the answer's own model verifies itself.
+    Judge {
+        /// The model that judges.
+        leg: Leg,
+        /// Least probability of being right.
+        below: Probability,
+    },
+}
+
+/// What is made of the log-probabilities of an answer's tokens (Gupta et al., "Language Model Cascades: Token-level uncertainty
+/// and beyond", arXiv 2404.10136, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistic {
+    /// Their mean.
+    Mean,
+    /// Their sum: long answers are less certain.
+    Sum,
+    /// The lowest.
+    Minimum,
+    /// The quantile of this share, in `(0, 1)`.
+    Quantile(f64),
+}
+
+/// The form that an answer should have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerForm {
+    /// The one that the request asks for with `response_format`; text has none.
+    Requested,
+    /// JSON that keeps to this schema.
+    Schema(serde_json::Value),
+    /// Text in which this is found.
+    Matches(AnswerPattern),
+}
+
+impl DeferralTest {
+    /// Returns the leg of the model that judges.
+    pub fn judge(&self) -> Option<&Leg> {
+        match self {
+            Self::Judge { leg, .. } => Some(leg),
+            _ => None,
+        }
+    }
+}

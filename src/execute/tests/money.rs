@@ -1,0 +1,114 @@
+//! The law of money: for all plans and all behaviours of the backends, what is spent is at most what may be, and every leg that
+//! was asked is booked once.
+
+use proptest::prelude::{Just, Strategy, prop_oneof};
+use proptest::{prop_assert, prop_assert_eq, proptest};
+
+use super::*;
+use crate::domain::{Cascade, DeferralTest, ModelName, Probability, Rung, Statistic};
+
+/// Most tokens that a scripted answer has.
+const LONGEST: usize = 6;
+
+fn leg(index: usize) -> Leg {
+    Leg { model: ModelName::parse(["a", "b", "c"][index]).unwrap() }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (-3.0..0.0).prop_map(|logprob| Step::Say("word ", logprob)),
+        1 => Just(Step::Role),
+        1 => (0..3_000u64).prop_map(Step::Wait),
+        1 => Just(Step::Fail(Code::UpstreamCut)),
+        1 => Just(Step::Hang),
+    ]
+}
+
+fn any_behaviour() -> impl Strategy<Value = Behaviour> {
+    let refusals = [Code::UpstreamFailed, Code::UpstreamTimeout, Code::UpstreamRejected, Code::UpstreamUnreachable];
+    prop_oneof![
+        2 => proptest::sample::select(refusals.to_vec()).prop_map(|code| Behaviour::Refuse(code, None)),
+        2 => proptest::sample::select(vec!["90", "10", "nonsense"]).prop_map(|text| Behaviour::Says(text, 10)),
+        5 => proptest::collection::vec(any_step(), 0..LONGEST).prop_map(Behaviour::Stream),
+        1 => Just(Behaviour::Hang),
+    ]
+}
+
+fn any_test() -> impl Strategy<Value = DeferralTest> {
+    prop_oneof![
+        proptest::option::of(1..4u32).prop_map(|after| DeferralTest::Logprob {
+            statistic: Statistic::Mean,
+            below: -1.5,
+            after
+        }),
+        (0..3usize).prop_map(|judge| DeferralTest::Judge { leg: leg(judge), below: Probability::clamped(0.5) }),
+        Just(DeferralTest::Length { min: None, max: Some(3) }),
+    ]
+}
+
+fn any_cascade() -> impl Strategy<Value = Plan> {
+    let tests = || proptest::collection::vec(any_test(), 0..3);
+    let rung = |index| {
+        (tests(), proptest::option::of(1..4u32)).prop_map(move |(defer, accept_after)| Rung {
+            defer,
+            accept_after,
+            ..Rung::of(leg(index))
+        })
+    };
+    (rung(0), rung(1), 0..2usize, proptest::bool::ANY).prop_map(|(first, second, spares, keeps_doubtful)| {
+        let fallbacks = vec![leg(2); spares];
+        Plan::Cascade(Cascade { rungs: vec![first, second], fallbacks, keeps_doubtful })
+    })
+}
+
+fn any_plan() -> impl Strategy<Value = Plan> {
+    prop_oneof![
+        1 => Just(Plan::Single { leg: leg(0), fallbacks: vec![leg(1), leg(2)] }),
+        4 => any_cascade(),
+    ]
+}
+
+/// What no scripted answer exceeds: its prompt, and more tokens than any has; the backends report 100 and 10 for whole ones.
+fn upper_costs(scene: &Scene) -> Vec<(ModelName, NanoUsd)> {
+    let usage = crate::domain::Usage { input: Tokens(100), output: Tokens(10), ..Default::default() };
+    scene.models.iter().map(|model| (model.facts.name.clone(), model.facts.prices.cost(&usage))).collect()
+}
+
+async fn run(scene: &Scene, plan: Plan, (max_cost, patience): (u64, u64)) {
+    let upper_costs = upper_costs(scene);
+    let job = Job { max_cost: Some(NanoUsd(max_cost)), upper_costs, ..scene.job() };
+    let reading = async {
+        if let Ok(Opened { reply: Reply::Stream(stream), .. }) = scene.executor.run(plan, job).await {
+            stream.for_each(|_| async {}).await;
+        }
+    };
+    // Whether the caller left in time or not is all the same here.
+    drop(tokio::time::timeout(Duration::from_millis(patience), reading).await);
+}
+
+proptest! {
+    #[test]
+    fn no_plan_spends_more_than_it_may_and_every_leg_is_booked_once(
+        scripts in proptest::collection::vec(proptest::collection::vec(any_behaviour(), 0..4), 3),
+        plan in any_plan(),
+        max_cost in 0..1_000_000u64,
+        patience in 0..90_000u64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let (served, booked, held) = runtime.block_on(async {
+            let scene = Scene::of(scripts);
+            run(&scene, plan.clone(), (max_cost, patience)).await;
+            let served = scene.ledger.lock().clone();
+            (served, scene.attempts(), scene.journal.committed())
+        });
+
+        let spent: NanoUsd = booked.iter().map(|attempt| attempt.cost).sum();
+        prop_assert!(spent <= NanoUsd(max_cost), "spent {} of {max_cost} with {plan:?}", spent.0);
+        prop_assert_eq!(held, spent, "money is still held");
+        prop_assert_eq!(served.len(), booked.len());
+        let legs: Vec<_> = plan.legs().collect();
+        for attempt in &booked {
+            prop_assert_eq!(Some(&attempt.model), legs.get(attempt.leg as usize).map(|leg| &leg.model));
+        }
+    }
+}

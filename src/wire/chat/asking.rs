@@ -1,0 +1,111 @@
+//! Chat requests that the gateway makes: another's with something changed, or its own.
+
+use bytes::Bytes;
+
+use super::{ChatCall, Role};
+use crate::wire::{
+    parse::{Limits, ParseError},
+    raw::{Edit, RawError, RawObject, quoted},
+};
+
+/// What the gateway's own requests keep to.
+const OWN: Limits = Limits { messages: 1_024, choices: 128, depth: 128 };
+
+impl ChatCall {
+    /// Returns the request with token log-probabilities asked for, and the `top` likeliest tokens beside each; a request that
+    /// asks for more stays as it is.
+    ///
+    /// # Errors
+    /// Never for a body that was parsed before.
+    pub fn with_logprobs(&self, top: u8) -> Result<Self, RawError> {
+        let top = self.top_logprobs.unwrap_or(0).max(top);
+        if self.wants_logprobs && self.top_logprobs.unwrap_or(0) == top {
+            return Ok(self.clone());
+        }
+        let count = top.to_string();
+        let mut edits = vec![Edit::Set("logprobs", "true")];
+        edits.extend((top > 0).then_some(Edit::Set("top_logprobs", &count)));
+        let body = RawObject::parse(self.body.with(&edits), usize::MAX)?;
+        let top_logprobs = Some(top).filter(|top| *top > 0);
+        Ok(Self { body, wants_logprobs: true, top_logprobs, ..self.clone() })
+    }
+
+    /// Returns the request with other messages, without tools and without a form of the answer; everything else stays.
+    ///
+    /// # Errors
+    /// A message is no text that can be sent.
+    pub fn with_messages(&self, messages: &[(Role, &str)]) -> Result<Self, ParseError> {
+        let messages = written(messages);
+        let gone = ["tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format"];
+        let mut edits = vec![Edit::Set("messages", &messages)];
+        edits.extend(gone.into_iter().filter(|name| self.body.get(name).is_some()).map(Edit::Remove));
+        Self::parse(self.body.with(&edits), &OWN)
+    }
+
+    /// Returns a request of the gateway's own for an answer of at most `max_tokens`, which is asked for in the words of the
+    /// request that it is made for: providers differ in what they call the limit.
+    ///
+    /// # Errors
+    /// A message is no text that can be sent.
+    pub fn brief(&self, messages: &[(Role, &str)], max_tokens: u64) -> Result<Self, ParseError> {
+        let newer = "max_completion_tokens";
+        let limit = if self.body.get(newer).is_some() { newer } else { "max_tokens" };
+        let (messages, model) = (written(messages), quoted(&self.model));
+        Self::parse(
+            Bytes::from(format!("{{\"model\":{model},\"messages\":{messages},\"{limit}\":{max_tokens}}}")),
+            &OWN,
+        )
+    }
+}
+
+fn written(messages: &[(Role, &str)]) -> String {
+    let one = |(role, text): &(Role, &str)| format!("{{\"role\":\"{}\",\"content\":{}}}", role.name(), quoted(text));
+    format!("[{}]", messages.iter().map(one).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(text: &'static str) -> ChatCall {
+        ChatCall::parse(Bytes::from_static(text.as_bytes()), &OWN).unwrap()
+    }
+
+    fn text(call: &ChatCall) -> String {
+        String::from_utf8_lossy(call.body.bytes()).into_owned()
+    }
+
+    #[test]
+    fn log_probabilities_are_asked_for_and_the_rest_stays() {
+        let plain = call(r#"{"model":"m","messages":[{"role":"user","content":"x"}],"seed":12345678901234567890}"#);
+
+        let asking = plain.with_logprobs(2).unwrap();
+
+        assert_eq!((asking.wants_logprobs, asking.top_logprobs), (true, Some(2)));
+        assert!(text(&asking).ends_with(r#""seed":12345678901234567890,"logprobs":true,"top_logprobs":2}"#));
+        assert_eq!(text(&asking.with_logprobs(0).unwrap()), text(&asking));
+    }
+
+    #[test]
+    fn other_messages_leave_tools_and_form_behind() {
+        let asked = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[],"temperature":0.5}"#;
+
+        let other = call(asked).with_messages(&[(Role::System, "a"), (Role::User, "\"b\"")]).unwrap();
+
+        insta::assert_snapshot!(
+            text(&other),
+            @r#"{"model":"m","messages":[{"role":"system","content":"a"},{"role":"user","content":"\"b\""}],"temperature":0.5}"#
+        );
+    }
+
+    #[test]
+    fn a_brief_request_limits_its_answer_as_the_caller_does() {
+        let newer =
+            r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":9,"stream":true}"#;
+
+        let brief = call(newer).brief(&[(Role::User, "y")], 64).unwrap();
+
+        assert_eq!((brief.max_tokens, brief.is_streaming), (Some(64), false));
+        assert!(text(&brief).ends_with(r#""max_completion_tokens":64}"#), "{}", text(&brief));
+    }
+}
