@@ -1,9 +1,9 @@
 //! The composition root: the one room that names concrete types, and the order in which they start and stop.
 //!
 //! ```text
-//! start   keys -> ledger -> router model -> models (load in the background) -> policies -> gateway -> listeners
+//! start   keys -> ledger -> router model -> models (load in the background) -> policies -> gateway -> cached answers -> listeners
 //! stop    signal -> draining (readiness 503, new requests still served) -> no new connections -> ending (streams that still
-//!         run get an error event) -> listeners closed -> ledger flushed
+//!         run get an error event) -> listeners closed -> cached answers written -> ledger flushed
 //! ```
 //!
 //! A second part of the program uses the same root without listeners: `pointsman route` composes a gateway whose models count
@@ -11,6 +11,7 @@
 
 mod error;
 mod gauges;
+mod keeping;
 mod lifecycle;
 mod local;
 mod models;
@@ -51,6 +52,7 @@ pub struct App {
     scorer: Option<Arc<Live>>,
     cache: Arc<dyn CacheStore>,
     meanings: Arc<Meanings>,
+    clock: SharedClock,
     stop: Stop,
     tasks: Tasks,
     // Dropped last: connections live on it.
@@ -117,6 +119,7 @@ impl App {
             scorer,
             cache,
             meanings,
+            clock,
             stop,
             tasks,
             _outbound: outbound,

@@ -7,26 +7,32 @@
 //! # Invariants
 //! - `tenant_scoped_cache`: the tenant is part of every key.
 //! - Two requests share a key only if they ask the same: every field counts, known or not, but for those in
-//!   [`key::IGNORED`]; so does the policy with its version, and what the caller prefers.
+//!   [`key::IGNORED`]; so do the policy with its version and text, which deployment stands behind a model's name ([`Origin`]),
+//!   and what the caller prefers.
 //!
-//! [`semantic`] keeps answers a second time, by the meaning of what was asked, where a policy wants that.
+//! [`semantic`] keeps answers a second time, by the meaning of what was asked, where a policy wants that. [`snapshot`] writes both
+//! to a file and reads it after a restart, where the configuration wants that.
 //!
 //! To add a store: a file here, a call of the contract test, a variant in `config`, an arm in `app.rs`.
 
+mod filter;
 pub mod key;
 mod memory;
 mod none;
 mod rule;
 pub mod semantic;
+pub mod snapshot;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
-use crate::domain::{ModelName, NanoUsd, Usage, WholeReply};
+use crate::domain::{ModelName, NanoUsd, PolicyName, Tag, TenantId, Usage, WholeReply};
 
 pub use self::{
-    key::{CacheKey, Scope, Target},
+    filter::Filter,
+    key::{CacheKey, Matched, Origin, Scope, Target},
     memory::MemoryCache,
     none::NoCache,
     rule::{Permission, is_storable},
@@ -43,13 +49,44 @@ pub struct CachedAnswer {
     pub usage: Usage,
     /// What it cost then; what a hit saves now.
     pub cost: NanoUsd,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+/// Where a stored answer comes from, so that it can be found again without what was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provenance {
+    /// The request that it answered.
+    pub key: CacheKey,
+    /// Who asked.
+    pub tenant: TenantId,
+    /// The policy that chose the model; `None` where the caller named it.
+    pub policy: Option<PolicyName>,
+    /// What the caller marked it with.
+    pub tags: BTreeSet<Tag>,
+    /// When it was stored.
+    pub stored: Timestamp,
+}
+
+/// An answer as a store holds it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The answer.
+    pub answer: Arc<CachedAnswer>,
+    /// How long it may still be served.
+    pub left: Duration,
 }
 
 impl CachedAnswer {
     /// Returns the bytes it takes in memory, its key not counted.
     pub fn bytes(&self) -> usize {
         let finish_reason = self.reply.finish_reason.as_ref().map_or(0, String::len);
-        size_of::<Self>() + self.reply.body.len() + self.model.as_str().len() + finish_reason
+        let Provenance { tenant, policy, tags, key: _, stored: _ } = &self.provenance;
+        let policy = policy.as_ref().map_or(0, |policy| policy.as_str().len());
+        // A tag's text and its place in the set.
+        let tags: usize = tags.iter().map(|tag| tag.0.len() + 48).sum();
+        let names = self.model.as_str().len() + tenant.as_str().len() + policy + tags;
+        size_of::<Self>() + self.reply.body.len() + names + finish_reason
     }
 }
 
@@ -64,6 +101,12 @@ pub trait CacheStore: Send + Sync {
 
     /// Removes an answer.
     async fn remove(&self, key: &CacheKey);
+
+    /// Returns every answer that `is_wanted` and has not expired, in no order. Linear in what is held.
+    fn list(&self, is_wanted: &dyn Fn(&CachedAnswer) -> bool) -> Vec<Held>;
+
+    /// Returns a number that changes whenever what is held does.
+    fn changes(&self) -> u64;
 
     /// Returns the bytes and the entries held.
     async fn size(&self) -> (u64, u64);

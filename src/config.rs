@@ -15,6 +15,7 @@ pub mod environment;
 pub mod exposure;
 pub mod fault;
 pub mod load;
+mod origin;
 pub mod path;
 pub mod quantity;
 mod schema;

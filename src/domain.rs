@@ -40,7 +40,7 @@ pub use answer_pattern::{AnswerPattern, AnswerPatternError};
 pub use ask::{Ask, Availability, Calibrated, Candidate, Estimate, Evidence, LoadStep, Needs, RequestFacts, Signals};
 pub use attempt::{Attempt, AttemptJournal, AttemptOutcome, Hold};
 pub use backend_error::BackendError;
-pub use cache_rule::{CacheControl, CacheRule, Judge, SemanticRule};
+pub use cache_rule::{CacheControl, CacheRule, Judge, NearMiss, SemanticRule};
 pub use call::{CallContext, EmbedCall, ModelCall, TextCall, Waited};
 pub use conformal::{Conformal, Tail};
 pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, RejectionCode, Terms};

@@ -15,19 +15,24 @@ mod failure;
 mod flight;
 mod grading;
 mod health;
+mod hint;
+mod judging;
 mod keep;
 mod listing;
 mod names;
 mod near;
+mod origins;
 mod passing;
 mod plain;
 mod quotas;
+mod renewal;
 mod run;
+mod stored;
 mod stream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -38,6 +43,8 @@ pub use self::{
     answer::{Answer, Bill, Check, Health, Listing, Passage, Refusal, RequestContext},
     names::{AUTO, Names},
     near::Meanings,
+    origins::Origins,
+    stored::{Store, Stored, Wanted},
 };
 use self::{
     asking::Order,
@@ -45,10 +52,12 @@ use self::{
     candidates::Question,
     failure::Failure,
     flight::Flights,
+    judging::JudgeSpending,
     names::{Resolver, Target},
-    near::Meaning,
+    near::{Meaning, Near},
     passing::{Body, Extras},
     quotas::Quotas,
+    renewal::Renewals,
     run::Run,
 };
 use crate::{
@@ -118,6 +127,8 @@ pub struct Settings {
     pub head_wait: Duration,
     /// Whose words are kept for training.
     pub recording: RecordingSettings,
+    /// Which deployment stands behind each model's name.
+    pub origins: Origins,
     /// Largest answer that is kept for the cache while it streams.
     pub cache_entry_bytes: usize,
 }
@@ -127,12 +138,23 @@ pub struct Gateway {
     parts: Parts,
     quotas: Quotas,
     flights: Flights,
+    judges: JudgeSpending,
+    renewals: Renewals,
+    /// For what goes on beside the requests.
+    me: Weak<Self>,
 }
 
 impl Gateway {
     /// Returns a gateway of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, quotas: Quotas::default(), flights: Flights::default() })
+        Arc::new_cyclic(|me| Self {
+            parts,
+            quotas: Quotas::default(),
+            flights: Flights::default(),
+            judges: JudgeSpending::default(),
+            renewals: Renewals::default(),
+            me: me.clone(),
+        })
     }
 
     /// Answers a chat request.
@@ -165,20 +187,27 @@ impl Gateway {
         run.note_target(&target);
         let facts = facts::of_chat(&call);
         self.admit(run, &target, &facts)?;
-        let mut duty = match self.look_up(run, &target, &call).await {
-            LookUp::Hit(hit) => return self.answer_again(run, &target, &hit, &call).await,
-            LookUp::Join(reader) => return self.answer_along(run, &target, reader, &call).await,
-            LookUp::Miss(duty) => duty,
+        let mut duty = loop {
+            match self.look_up(run, &target, &call).await {
+                LookUp::Hit(hit) => return self.answer_again(run, &target, &hit, &call).await,
+                LookUp::Miss(duty) => break duty,
+                LookUp::Join(reader) => {
+                    // Another's time may be over before this one's: then it is looked up again.
+                    if let Some(answered) = self.answer_along(run, &target, reader, &call).await? {
+                        return Ok(answered);
+                    }
+                }
+            }
         };
         let prompt = facts::prompt_view(&call, facts.input_tokens);
         let scores = self.score(run, &target, &prompt).await;
-        let meaning = Meaning { prompt: &prompt, scores: &scores, duty: &mut duty };
-        if let Some(hit) = self.look_near(run, &target, &call, meaning) {
-            return self.answer_again(run, &target, &hit, &call).await;
-        }
+        let aid = match self.look_near(run, &target, &call, Meaning { scores: &scores, duty: &mut duty }).await {
+            Near::Answer(hit) => return self.answer_again(run, &target, &hit, &call).await,
+            Near::Miss(aid) => aid,
+        };
         let (decision, ask) = self.decide(run, &target, (facts, &prompt), &scores)?;
         let explanation = run.wants_explanation().then(|| explain::field(&decision, &ask)).transpose()?;
-        let body = self.execute(run, &target, Order { plan: decision.plan, ask: &ask, duty }, &call).await?;
+        let body = self.execute(run, &target, Order { plan: decision.plan, ask: &ask, duty, aid }, &call).await?;
         Ok((body, Extras { explanation }))
     }
 

@@ -42,6 +42,7 @@ pub use store::{Change, Conflict, Expected, FileStore, Loaded, MemoryStore, Poli
 pub use watch::watch;
 
 use crate::{
+    cache::Origin,
     config::{Config, Faults, schema_of},
     domain::{CacheRule, Limits, ModelName, PolicyName, Quota, Timeouts},
     routing::{Calibration, Strategy},
@@ -53,6 +54,8 @@ pub struct Policy {
     pub name: PolicyName,
     /// Counts up with every save.
     pub version: u64,
+    /// Hash of its text: what was cached under another text is not its answer, even if versions were counted anew.
+    pub fingerprint: Origin,
     /// What it is for, for people.
     pub description: String,
     /// The models it may choose from, in its order; gates and fallbacks are part of the strategy.

@@ -1,5 +1,6 @@
-//! The admin API: what the gateway is doing and why, and its policies.
+//! The admin API: what the gateway is doing and why, its policies, and what its caches hold.
 
+pub(super) mod cache;
 pub(super) mod models;
 pub(super) mod policies;
 pub(super) mod router;

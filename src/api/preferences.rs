@@ -32,6 +32,7 @@ pub(super) fn join(field: &Extension, headers: &HeaderMap) -> Result<Preferences
         max_latency: max_latency.map(millis),
         tags: tags(&field.tags, text(headers, TAGS)?),
         cache: cache_control(field.cache.as_deref(), text(headers, CACHE_CONTROL)?),
+        cache_tags: tags(&field.cache_tags, None),
         scope: field.scope.clone(),
         explain: field.explain || flag(headers, EXPLAIN)?,
     })
@@ -125,6 +126,7 @@ mod tests {
             max_latency: Some(Duration::from_millis(1500)),
             tags: BTreeSet::from([Tag("eu".to_owned()), Tag("open_weights".to_owned())]),
             cache: CacheControl { no_store: true, no_cache: false },
+            cache_tags: BTreeSet::new(),
             scope: None,
             explain: true,
         };

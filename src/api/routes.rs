@@ -32,6 +32,7 @@ pub(super) fn private(config: &mut ServiceConfig) {
         .service(path("/router/reload", [(Method::POST, web::to(admin::router::reload))]))
         .configure(engines)
         .configure(policies)
+        .configure(cache)
         .default_service(web::to(super::shape::not_found));
     config.configure(health).service(path("/metrics", [(Method::GET, web::to(metrics::show))])).service(admin);
 }
@@ -51,6 +52,13 @@ fn policies(config: &mut ServiceConfig) {
         .service(path("/policies/{name}/versions", [(Method::GET, web::to(admin::policies::versions))]))
         .service(path("/policies/{name}/versions/{version}", [(Method::GET, web::to(admin::policies::version))]))
         .service(path("/policies/{name}/rollback", [(Method::POST, web::to(admin::policies::rollback))]));
+}
+
+fn cache(config: &mut ServiceConfig) {
+    config
+        .service(path("/cache", [(Method::GET, web::to(admin::cache::list))]))
+        .service(path("/cache/search", [(Method::POST, web::to(admin::cache::search))]))
+        .service(path("/cache/evict", [(Method::POST, web::to(admin::cache::evict))]));
 }
 
 fn health(config: &mut ServiceConfig) {

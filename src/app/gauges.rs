@@ -30,10 +30,16 @@ async fn tell_once(app: &App) {
     app.telemetry.set_policies(app.policies.current().policies.keys().cloned());
     let (bytes, entries) = app.cache.size().await;
     app.telemetry.set_cache_size(bytes, entries);
-    let (bytes, entries) = app.meanings.size();
-    let tally = app.meanings.tally();
-    let answers = [tally.served, tally.agreed, tally.differed];
-    app.telemetry.set_semantic_cache((bytes, entries), answers, tally.error());
+    app.telemetry.set_semantic_cache(app.meanings.size());
+    for (policy, tally) in app.meanings.tallies() {
+        let error = tally.error();
+        let shares = [error.estimate, error.lower, error.upper, tally.bound];
+        app.telemetry.set_semantic_answers(
+            &policy,
+            [tally.served, tally.agreed, tally.differed, tally.unjudged],
+            shares,
+        );
+    }
     if let Some(ledger) = &app.ledger {
         app.telemetry.set_ledger_waiting(ledger.waiting());
     }

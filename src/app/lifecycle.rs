@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, AppError, gauges};
+use super::{App, AppError, gauges, keeping};
 use crate::{
     api::{self, Services},
     policy,
@@ -35,6 +35,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 pub async fn serve(app: App, announce: impl FnOnce(&App, Started)) -> Result<(), AppError> {
     app.config.check_exposure(app.keys.list().iter().any(|key| key.revoked.is_none()))?;
     let signals = Signals::receive().map_err(AppError::Signals)?;
+    keeping::restore(&app).await;
     let app = Arc::new(app);
     let servers = api::bind(services(&app)).map_err(AppError::Server)?;
     announce(&app, Started { public: servers.public_address, admin: servers.admin_address });
@@ -42,6 +43,7 @@ pub async fn serve(app: App, announce: impl FnOnce(&App, Started)) -> Result<(),
     watch_profiles(&app);
     watch_router(&app);
     app.tasks.spawn(gauges::tell(Arc::clone(&app)));
+    app.tasks.spawn(keeping::keep(Arc::clone(&app)));
     app.tasks.spawn(reload_at_hangup(Arc::clone(&app), signals.hangup));
     app.tasks.spawn(stop_at_signal(app.stop.clone(), signals.terminate, signals.interrupt));
     let served = servers.run().await;
@@ -140,6 +142,7 @@ impl App {
         if !self.tasks.wait(FLUSH).await {
             tracing::warn!("background tasks did not end in time");
         }
+        self.keep_for_good().await;
         let Some(ledger) = self.ledger.clone() else { return };
         let closing = tokio::task::spawn_blocking(move || ledger.close(FLUSH));
         if !closing.await.unwrap_or(false) {

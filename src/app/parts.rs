@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Outbound},
     domain::{ModelFacts, ModelName},
     feedback::Experience,
-    gateway::{Check, CheckUp, Names, Settings},
+    gateway::{Check, CheckUp, Names, Origins, Settings},
     policy::Policies,
     runtime::{SharedClock, Stop},
     scoring::{Live, LoadError, Scorer},
@@ -195,6 +195,7 @@ pub(super) fn gateway_settings(config: &Config) -> Settings {
         request_timeout: REQUEST_TIMEOUT,
         head_wait: config.server.heartbeat,
         recording: config.recording.clone(),
+        origins: Origins::new(config.models.iter().map(|model| (model.facts.name.clone(), model.origin()))),
         cache_entry_bytes: config.cache.entry_bytes,
     }
 }

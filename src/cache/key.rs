@@ -2,7 +2,7 @@
 
 mod canonical;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use blake3::Hasher;
 use bytes::Bytes;
@@ -15,9 +15,12 @@ use crate::{
 
 /// Separates these keys from every other use of the hash. The version counts up whenever the same request would be written
 /// down differently, so that no store answers with what an older program meant.
-const CONTEXT: &str = "pointsman exact cache key, version 2";
+pub(super) const CONTEXT: &str = "pointsman exact cache key, version 3";
 
-/// Levels that the last message may be nested; plain text needs one.
+/// Separates origins from keys.
+const ORIGIN: &str = "pointsman origin of answers, version 1";
+
+/// Levels that a message without its words may be nested; plain text needs one.
 const LAST_DEPTH: usize = 16;
 
 /// Top-level fields that do not change what is answered:
@@ -42,7 +45,7 @@ pub const IGNORED: &[&str] = &[
     "user",
 ];
 
-/// Names one answer: version, tenant, policy or model, and everything of the request that changes the answer.
+/// Names one answer: version, tenant, policy or model with its origin, and everything of the request that changes the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheKey(pub [u8; 32]);
 
@@ -55,9 +58,38 @@ pub enum Target<'a> {
         name: &'a PolicyName,
         /// Its version.
         version: u64,
+        /// Its text and the models that it may choose from.
+        origin: Origin,
     },
     /// A model that the caller named.
-    Model(&'a ModelName),
+    Model {
+        /// Its name.
+        name: &'a ModelName,
+        /// Which model that is.
+        origin: Origin,
+    },
+}
+
+/// What stands behind a name, hashed: names outlive what they name. Another deployment under the same name is another origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin([u8; 32]);
+
+impl Origin {
+    /// Returns the origin that these words describe, in this order.
+    pub fn of<'w>(words: impl IntoIterator<Item = &'w str>) -> Self {
+        let mut written = Vec::new();
+        words.into_iter().for_each(|word| canonical::write_text(word, &mut written));
+        Self(*Hasher::new_derive_key(ORIGIN).update(&written).finalize().as_bytes())
+    }
+
+    /// Returns the origin of what is made of several.
+    pub fn joined(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut hasher = Hasher::new_derive_key(ORIGIN);
+        for part in parts {
+            hasher.update(&part.0);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
 }
 
 /// What an answer depends on besides the request's body.
@@ -73,7 +105,18 @@ pub struct Scope<'a> {
     pub preferences: &'a Preferences,
 }
 
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl CacheKey {
+    /// Reads what [`fmt::Display`] writes: 64 hex digits; `None` when it is anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self(*blake3::Hash::from_hex(text).ok()?.as_bytes()))
+    }
+
     /// Returns the key of a request; `None` when it has no canonical form (nested deeper than 128 levels, half a surrogate
     /// pair, an exponent beyond 64 bits), which means that it is not cached.
     pub fn of(scope: &Scope<'_>, body: &RawObject) -> Option<Self> {
@@ -89,26 +132,31 @@ impl CacheKey {
     }
 }
 
+/// What is matched by meaning, and so left out of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Matched<'a> {
+    /// The router model that embeds it; embeddings of two models have nothing in common.
+    pub artifact: &'a str,
+    /// The caller's API key, where each has its own answers.
+    pub key: Option<&'a KeyId>,
+    /// How many messages at the end lose their words, at least 1.
+    pub messages: usize,
+}
+
 impl CacheKey {
-    /// Returns the key of a request without the words of its last message; `None` also when that message is not plain text.
-    ///
-    /// Embeddings of two router models have nothing in common, so the `artifact` is part of it; so is the caller's API key
-    /// where one is given.
-    pub fn without_last_words(
-        scope: &Scope<'_>,
-        body: &RawObject,
-        (artifact, key): (&str, Option<&KeyId>),
-    ) -> Option<Self> {
+    /// Returns the key of a request without the words of its last messages; `None` also when those have no words. What stands
+    /// beside words in a message, pictures for instance, counts.
+    pub fn without_last_words(scope: &Scope<'_>, body: &RawObject, matched: &Matched<'_>) -> Option<Self> {
         let mut written = Vec::with_capacity(body.bytes().len() + 256);
         canonical::write_text("without last words", &mut written);
-        canonical::write_text(artifact, &mut written);
-        canonical::write_text(key.map_or("", KeyId::as_str), &mut written);
+        canonical::write_text(matched.artifact, &mut written);
+        canonical::write_text(matched.key.map_or("", KeyId::as_str), &mut written);
         write_scope(scope, &mut written)?;
         let fields: BTreeMap<&str, &str> = body.fields().filter(|(name, _)| !IGNORED.contains(name)).collect();
         for (name, value) in fields {
             canonical::write_text(name, &mut written);
             if name == "messages" {
-                write_messages(value, &mut written)?;
+                write_messages(value, matched.messages, &mut written)?;
             } else {
                 canonical::write_value(value, &mut written)?;
             }
@@ -125,20 +173,55 @@ impl CacheKey {
     }
 }
 
-/// Writes every message, the last one without its content.
-fn write_messages(raw: &str, out: &mut Vec<u8>) -> Option<()> {
-    let mut messages: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
-    let last = messages.pop()?;
-    out.extend_from_slice(&(messages.len() as u64).to_le_bytes());
-    for message in messages {
-        canonical::write_value(message.get(), out)?;
+/// Writes every message, the last ones without their words.
+fn write_messages(raw: &str, wordless: usize, out: &mut Vec<u8>) -> Option<()> {
+    let messages: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    let equal = messages.len().checked_sub(wordless.max(1))?;
+    for count in [messages.len(), equal] {
+        out.extend_from_slice(&(count as u64).to_le_bytes());
     }
-    let last = RawObject::parse(Bytes::copy_from_slice(last.get().as_bytes()), LAST_DEPTH).ok()?;
-    last.get("content").filter(|content| content.starts_with('"'))?;
-    let fields: BTreeMap<&str, &str> = last.fields().filter(|(name, _)| *name != "content").collect();
+    for (at, message) in messages.into_iter().enumerate() {
+        if at < equal {
+            canonical::write_value(message.get(), out)?;
+        } else {
+            write_without_words(message.get(), "content", write_parts, out)?;
+        }
+    }
+    Some(())
+}
+
+/// Writes an object; the field of that name, which must be there, is left out if it is text, and else written by `write_other`.
+fn write_without_words(
+    raw: &str,
+    words: &str,
+    write_other: fn(&str, &mut Vec<u8>) -> Option<()>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let object = RawObject::parse(Bytes::copy_from_slice(raw.as_bytes()), LAST_DEPTH).ok()?;
+    object.get(words)?;
+    let fields: BTreeMap<&str, &str> = object.fields().collect();
+    out.extend_from_slice(&(fields.len() as u64).to_le_bytes());
     for (name, value) in fields {
         canonical::write_text(name, out);
-        canonical::write_value(value, out)?;
+        if name != words {
+            canonical::write_value(value, out)?;
+        } else if !value.starts_with('"') {
+            write_other(value, out)?;
+        }
+    }
+    Some(())
+}
+
+/// Writes the parts of a content, texts without their words.
+fn write_parts(raw: &str, out: &mut Vec<u8>) -> Option<()> {
+    let parts: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    out.extend_from_slice(&(parts.len() as u64).to_le_bytes());
+    for part in parts {
+        if write_without_words(part.get(), "text", |_, _| None, &mut Vec::new()).is_some() {
+            write_without_words(part.get(), "text", |_, _| None, out)?;
+        } else {
+            canonical::write_value(part.get(), out)?;
+        }
     }
     Some(())
 }
@@ -147,17 +230,20 @@ fn write_scope(scope: &Scope<'_>, out: &mut Vec<u8>) -> Option<()> {
     canonical::write_text(scope.endpoint.operation(), out);
     canonical::write_text(scope.tenant.as_str(), out);
     match scope.target {
-        Target::Policy { name, version } => {
+        Target::Policy { name, version, origin } => {
             canonical::write_text("policy", out);
             canonical::write_text(name.as_str(), out);
             out.extend_from_slice(&version.to_le_bytes());
+            out.extend_from_slice(&origin.0);
         }
-        Target::Model(model) => {
+        Target::Model { name, origin } => {
             canonical::write_text("model", out);
-            canonical::write_text(model.as_str(), out);
+            canonical::write_text(name.as_str(), out);
+            out.extend_from_slice(&origin.0);
         }
     }
-    let Preferences { quality, max_cost, max_latency, tags, scope: narrower, cache: _, explain: _ } = scope.preferences;
+    let Preferences { quality, max_cost, max_latency, tags, scope: narrower, cache: _, cache_tags: _, explain: _ } =
+        scope.preferences;
     let preferences = serde_json::to_string(&(quality, max_cost, max_latency, tags, narrower)).ok()?;
     canonical::write_text(&preferences, out);
     Some(())

@@ -1,14 +1,17 @@
 //! Answers in memory: moka, weighed by bytes.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use moka::{Expiry, future::Cache};
 
-use super::{CacheKey, CacheStore, CachedAnswer};
+use super::{CacheKey, CacheStore, CachedAnswer, Held};
 use crate::runtime::SharedClock;
 
 /// What an entry takes besides its answer: the key twice, pointers, and moka's own bookkeeping (about 150 bytes).
@@ -18,6 +21,7 @@ const ENTRY_OVERHEAD: usize = 256;
 pub struct MemoryCache {
     entries: Cache<CacheKey, Entry>,
     entry_bytes: usize,
+    changes: AtomicU64,
     clock: SharedClock,
 }
 
@@ -34,7 +38,7 @@ impl MemoryCache {
     pub fn new(bytes: u64, entry_bytes: usize, clock: SharedClock) -> Self {
         let weigh = |_: &CacheKey, entry: &Entry| u32::try_from(weight(&entry.answer)).unwrap_or(u32::MAX);
         let entries = Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(ByTtl).build();
-        Self { entries, entry_bytes, clock }
+        Self { entries, entry_bytes, changes: AtomicU64::new(0), clock }
     }
 }
 
@@ -50,11 +54,26 @@ impl CacheStore for MemoryCache {
             return;
         }
         let expires = self.clock.elapsed().saturating_add(ttl);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.entries.insert(key, Entry { answer, ttl, expires }).await;
     }
 
     async fn remove(&self, key: &CacheKey) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.entries.invalidate(key).await;
+    }
+
+    fn list(&self, is_wanted: &dyn Fn(&CachedAnswer) -> bool) -> Vec<Held> {
+        let now = self.clock.elapsed();
+        let held = |entry: Entry| {
+            let left = entry.expires.saturating_sub(now);
+            (!left.is_zero() && is_wanted(&entry.answer)).then_some(Held { answer: entry.answer, left })
+        };
+        self.entries.iter().filter_map(|(_, entry)| held(entry)).collect()
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     async fn size(&self) -> (u64, u64) {

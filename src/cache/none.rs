@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{CacheKey, CacheStore, CachedAnswer};
+use super::{CacheKey, CacheStore, CachedAnswer, Held};
 
 /// Keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +19,14 @@ impl CacheStore for NoCache {
     async fn put(&self, _key: CacheKey, _answer: Arc<CachedAnswer>, _ttl: Duration) {}
 
     async fn remove(&self, _key: &CacheKey) {}
+
+    fn list(&self, _is_wanted: &dyn Fn(&CachedAnswer) -> bool) -> Vec<Held> {
+        Vec::new()
+    }
+
+    fn changes(&self) -> u64 {
+        0
+    }
 
     async fn size(&self) -> (u64, u64) {
         (0, 0)

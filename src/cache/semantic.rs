@@ -14,6 +14,8 @@ pub mod boundary;
 pub mod judge;
 pub mod marks;
 pub mod neighbours;
+mod saved;
+mod tally;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,9 +26,13 @@ use std::{
 use parking_lot::Mutex;
 
 use self::{
-    boundary::{Label, Labels, Pool, serving, upper_share},
+    boundary::{Label, Labels, Pool, serving},
     marks::Marks,
-    neighbours::Neighbours,
+    neighbours::{Neighbours, dot},
+};
+pub use self::{
+    saved::{Saved, SavedPool},
+    tally::{ErrorShare, Tally},
 };
 use super::CacheKey;
 use crate::{domain::SemanticRule, runtime::SharedClock};
@@ -39,12 +45,14 @@ const ENTRY_OVERHEAD: usize = 512;
 const EVICTED: usize = 32;
 
 /// Where a prompt may find its like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Everything of the request but the part that is matched by meaning, with tenant and router model.
     pub partition: CacheKey,
     /// Whose labels count together: a tenant under one policy and its version.
     pub pool: CacheKey,
+    /// The policy that asks; its error is told by this name.
+    pub policy: Arc<str>,
 }
 
 /// The part that is matched by meaning.
@@ -76,35 +84,23 @@ pub enum Verdict<A> {
     Serve(Nearby<A>),
     /// This might; ask, and tell whether it would have.
     Explore(Nearby<A>),
+    /// This is near in meaning, and a word in it forbids that it answers.
+    Apart(Nearby<A>),
     /// Nothing is near.
     Nothing,
 }
 
-/// What the cache did so far, and what that says of its error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Tally {
-    /// Answers served.
-    pub served: u64,
-    /// Questions asked again whose stored answer was right.
-    pub agreed: u64,
-    /// Questions asked again whose stored answer was wrong.
-    pub differed: u64,
-    /// Expected number of wrong answers among those served: each wrong label stands for `serving / (1 - serving)` of them.
-    pub expected_wrong: f64,
-}
-
-impl Tally {
-    /// Returns the estimated share of wrong answers among all lookups that found something near, with the upper end of its
-    /// 95 % interval.
-    pub fn error(&self) -> (f64, f64) {
-        let all = self.served + self.agreed + self.differed;
-        if all == 0 {
-            return (0.0, 1.0);
-        }
-        let total = u32::try_from(all).unwrap_or(u32::MAX);
-        let wrong = self.expected_wrong.ceil().clamp(0.0, f64::from(total)) as u32;
-        (self.expected_wrong / all as f64, upper_share(wrong, total, 0.025))
-    }
+/// An entry as the cache holds it.
+#[derive(Clone, Debug)]
+pub struct Kept<A> {
+    /// What it answers.
+    pub answer: A,
+    /// Bytes that it takes.
+    pub bytes: usize,
+    /// How long it may still be served.
+    pub left: Duration,
+    /// What asking again showed: how often it was right, and how often wrong.
+    pub labels: (usize, usize),
 }
 
 /// The cache.
@@ -122,7 +118,9 @@ struct State<A> {
     pools: HashMap<CacheKey, Pool>,
     bytes: usize,
     ticks: u64,
-    tally: Tally,
+    /// Counts up with everything that a file of it would have to know.
+    changes: u64,
+    tallies: BTreeMap<Arc<str>, Tally>,
 }
 
 /// Entries that are compared with each other; `ids` and `vectors` have the same order.
@@ -130,6 +128,13 @@ struct State<A> {
 struct Partition {
     vectors: Neighbours,
     ids: Vec<u64>,
+}
+
+/// Entries near a prompt, each with its similarity: the first that may answer it, and the first that may not.
+#[derive(Default)]
+struct Nearest {
+    fitting: Option<(u64, f32)>,
+    apart: Option<(u64, f32)>,
 }
 
 struct Entry<A> {
@@ -152,7 +157,8 @@ impl<A: Clone> SemanticCache<A> {
             pools: HashMap::new(),
             bytes: 0,
             ticks: 0,
-            tally: Tally::default(),
+            changes: 0,
+            tallies: BTreeMap::new(),
         };
         Self { state: Mutex::new(state), limit_bytes, clock }
     }
@@ -160,8 +166,10 @@ impl<A: Clone> SemanticCache<A> {
     /// Looks a prompt up; `draw` is uniform in `[0, 1)` and decides between serving and asking again.
     pub fn look_up(&self, place: &Place, probe: &Probe, rule: &SemanticRule, draw: f64) -> Verdict<A> {
         let mut state = self.state.lock();
-        let Some((entry, similarity)) = state.nearest(place, probe, rule, self.clock.elapsed()) else {
-            return Verdict::Nothing;
+        state.tally(place).bound = rule.max_error;
+        let (entry, similarity) = match state.nearest(place, probe, rule, self.clock.elapsed()) {
+            Nearest { fitting: Some(found), .. } => found,
+            Nearest { apart, .. } => return state.apart(apart),
         };
         let Some((found, pool)) = state.touch(entry, place) else { return Verdict::Nothing };
         let serving = serving(similarity, (&found.labels, &pool), rule.max_error, rule.explore);
@@ -170,7 +178,7 @@ impl<A: Clone> SemanticCache<A> {
         if draw >= serving {
             return Verdict::Explore(nearby);
         }
-        state.tally.served += 1;
+        state.tally(place).note_served(serving);
         Verdict::Serve(nearby)
     }
 
@@ -178,12 +186,8 @@ impl<A: Clone> SemanticCache<A> {
     pub fn learn(&self, place: &Place, nearby: &Nearby<A>, is_right: bool) {
         let mut state = self.state.lock();
         let label = Label { similarity: nearby.similarity, is_right };
-        if is_right {
-            state.tally.agreed += 1;
-        } else {
-            state.tally.differed += 1;
-            state.tally.expected_wrong += nearby.serving / (1.0 - nearby.serving).max(f64::EPSILON);
-        }
+        state.tally(place).note_label(nearby.serving, is_right);
+        state.changes += 1;
         let Some(entry) = state.entries.get_mut(&nearby.entry) else { return };
         let was_clean = entry.labels.is_clean();
         entry.labels.add(label);
@@ -192,11 +196,16 @@ impl<A: Clone> SemanticCache<A> {
         }
     }
 
-    /// Keeps an answer of `answer_bytes` for `ttl`.
-    pub fn put(&self, place: &Place, probe: &Probe, (answer, answer_bytes): (A, usize), ttl: Duration) {
+    /// Notes that nobody could tell whether the entry that was not served would have been right.
+    pub fn note_unjudged(&self, place: &Place) {
+        self.state.lock().tally(place).unjudged += 1;
+    }
+
+    /// Keeps an answer of `answer_bytes` for `ttl`; returns its entry, `None` when it is larger than the cache.
+    pub fn put(&self, place: &Place, probe: &Probe, (answer, answer_bytes): (A, usize), ttl: Duration) -> Option<u64> {
         let bytes = answer_bytes + size_of_val(&*probe.embedding) + probe.marks.bytes() + ENTRY_OVERHEAD;
         if bytes > self.limit_bytes {
-            return;
+            return None;
         }
         let mut state = self.state.lock();
         state.make_room(bytes, self.limit_bytes);
@@ -205,6 +214,7 @@ impl<A: Clone> SemanticCache<A> {
         partition.vectors.push(&probe.embedding);
         partition.ids.push(id);
         state.bytes += bytes;
+        state.changes += 1;
         state.by_use.insert(id, id);
         let expires = self.clock.elapsed().saturating_add(ttl);
         let entry = Entry {
@@ -217,17 +227,37 @@ impl<A: Clone> SemanticCache<A> {
             expires,
         };
         state.entries.insert(id, entry);
+        Some(id)
     }
 
-    /// Removes every entry whose answer is `unwanted`; returns how many those were. With `is_dry` none is removed.
-    pub fn evict(&self, unwanted: impl Fn(&A) -> bool, is_dry: bool) -> usize {
+    /// Returns every entry whose answer `is_wanted` and has not expired, in no order.
+    pub fn list(&self, is_wanted: impl Fn(&A) -> bool) -> Vec<Kept<A>> {
+        let now = self.clock.elapsed();
+        let state = self.state.lock();
+        state.entries.values().filter(|entry| is_wanted(&entry.answer)).filter_map(|entry| entry.kept(now)).collect()
+    }
+
+    /// Returns the entries whose answers are wanted and whose prompts are most similar to a vector, the most similar first.
+    /// Vectors of another router model have nothing to say; of the same length they are compared all the same.
+    pub fn closest(&self, vector: &[f32], is_wanted: impl Fn(&A) -> bool, most: usize) -> Vec<(f32, Kept<A>)> {
+        let now = self.clock.elapsed();
+        let state = self.state.lock();
+        let vectors =
+            state.partitions.values().flat_map(|partition| partition.ids.iter().zip(partition.vectors.iter()));
+        let mut found: Vec<(f32, &Entry<A>)> = vectors
+            .filter_map(|(id, other)| Some((dot(vector, other), state.entries.get(id)?)))
+            .filter(|(_, entry)| is_wanted(&entry.answer))
+            .collect();
+        found.sort_by(|one, other| other.0.total_cmp(&one.0));
+        found.into_iter().filter_map(|(similarity, entry)| Some((similarity, entry.kept(now)?))).take(most).collect()
+    }
+
+    /// Removes every entry whose answer is `unwanted`.
+    pub fn evict(&self, unwanted: impl Fn(&A) -> bool) {
         let mut state = self.state.lock();
         let ids: Vec<u64> =
             state.entries.iter().filter(|(_, entry)| unwanted(&entry.answer)).map(|(id, _)| *id).collect();
-        if !is_dry {
-            ids.iter().for_each(|id| state.remove(*id));
-        }
-        ids.len()
+        ids.into_iter().for_each(|id| state.remove(id));
     }
 
     /// Returns the bytes and the entries held.
@@ -236,33 +266,71 @@ impl<A: Clone> SemanticCache<A> {
         (state.bytes, state.entries.len())
     }
 
-    /// Returns what it did so far.
-    pub fn tally(&self) -> Tally {
-        self.state.lock().tally
+    /// Returns a number that changes whenever what is held does.
+    pub fn changes(&self) -> u64 {
+        self.state.lock().changes
+    }
+
+    /// Returns what it did so far, by policy.
+    pub fn tallies(&self) -> BTreeMap<Arc<str>, Tally> {
+        self.state.lock().tallies.clone()
+    }
+}
+
+#[cfg(test)]
+impl<A> SemanticCache<A> {
+    /// Returns how many vectors a lookup in this place is compared with.
+    fn compared(&self, place: &Place) -> usize {
+        self.state.lock().partitions.get(&place.partition).map_or(0, |partition| partition.vectors.len())
+    }
+}
+
+impl<A: Clone> Entry<A> {
+    fn kept(&self, now: Duration) -> Option<Kept<A>> {
+        let left = self.expires.checked_sub(now).filter(|left| !left.is_zero())?;
+        Some(Kept { answer: self.answer.clone(), bytes: self.bytes, left, labels: self.labels.counts() })
+    }
+}
+
+impl<A: Clone> State<A> {
+    fn apart(&self, found: Option<(u64, f32)>) -> Verdict<A> {
+        let entry = found.and_then(|(id, similarity)| Some((id, similarity, self.entries.get(&id)?)));
+        match entry {
+            Some((entry, similarity, held)) => {
+                Verdict::Apart(Nearby { entry, answer: held.answer.clone(), similarity, serving: 0.0 })
+            }
+            None => Verdict::Nothing,
+        }
     }
 }
 
 impl<A> State<A> {
+    fn tally(&mut self, place: &Place) -> &mut Tally {
+        self.tallies.entry(Arc::clone(&place.policy)).or_default()
+    }
+
     fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
     }
 
-    fn nearest(&mut self, place: &Place, probe: &Probe, rule: &SemanticRule, now: Duration) -> Option<(u64, f32)> {
-        let partition = self.partitions.get(&place.partition)?;
+    fn nearest(&mut self, place: &Place, probe: &Probe, rule: &SemanticRule, now: Duration) -> Nearest {
+        let mut nearest = Nearest::default();
+        let Some(partition) = self.partitions.get(&place.partition) else { return nearest };
         let found = partition.vectors.nearest(&probe.embedding, rule.min_similarity, CANDIDATES);
         let with_ids = found.into_iter().filter_map(|near| Some((*partition.ids.get(near.at)?, near.similarity)));
         let candidates: Vec<(u64, f32)> = with_ids.collect();
-        let mut best = None;
         for (id, similarity) in candidates {
             let Some(entry) = self.entries.get(&id) else { continue };
             if entry.expires <= now {
                 self.remove(id);
-            } else if best.is_none() && entry.marks.conflict(&probe.marks).is_none() {
-                best = Some((id, similarity));
+                continue;
             }
+            let forbids = entry.marks.conflict(&probe.marks).is_some();
+            let place = if forbids { &mut nearest.apart } else { &mut nearest.fitting };
+            place.get_or_insert((id, similarity));
         }
-        best
+        nearest
     }
 
     /// Notes that an entry is used, and takes out the pool that it is judged with.
@@ -291,6 +359,7 @@ impl<A> State<A> {
 
     fn remove(&mut self, id: u64) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        self.changes += 1;
         self.by_use.remove(&entry.used);
         self.bytes -= entry.bytes;
         let Some(partition) = self.partitions.get_mut(&entry.partition) else { return };

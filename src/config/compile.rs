@@ -62,6 +62,7 @@ impl Compiler<'_, '_> {
                 exact_bytes: self.document.cache.exact.0,
                 semantic_bytes: self.document.cache.semantic.bytes(),
                 entry_bytes: self.document.cache.entry.bytes(),
+                persist: self.document.cache.persist.as_ref().map(|path| self.place(path)),
             },
             accounting: self.accounting(&data_dir),
             recording: self.recording(),

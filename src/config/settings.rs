@@ -208,6 +208,8 @@ pub struct CacheSettings {
     pub semantic_bytes: usize,
     /// Largest single answer.
     pub entry_bytes: usize,
+    /// The file that keeps answers over a restart.
+    pub persist: Option<PathBuf>,
 }
 
 /// Records, budgets and prices.

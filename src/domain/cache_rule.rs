@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{ids::ModelName, money::NanoUsd};
+
 /// A policy's rule for the caches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CacheRule {
@@ -11,6 +13,8 @@ pub struct CacheRule {
     pub is_enabled: bool,
     /// How long an answer may be served.
     pub ttl: Duration,
+    /// How long after that it may still be served, once more each time, while it is asked for anew.
+    pub stale: Duration,
     /// Whether requests that are not deterministic (temperature above zero and no seed) are cached too.
     pub allow_nondeterministic: bool,
     /// Whether equal requests in flight share one call.
@@ -24,6 +28,7 @@ impl Default for CacheRule {
         Self {
             is_enabled: true,
             ttl: Duration::from_secs(3600),
+            stale: Duration::ZERO,
             allow_nondeterministic: false,
             joins: true,
             semantic: None,
@@ -40,21 +45,48 @@ pub struct SemanticRule {
     pub explore: f64,
     /// Prompts less similar than this (cosine) are never near.
     pub min_similarity: f32,
+    /// Turns at the end of a conversation that are matched by meaning, at least 1; everything before must be equal.
+    pub turns: usize,
     /// Requests with a higher temperature are left alone.
     pub max_temperature: f64,
+    /// Whether requests that offer tools are matched; the tools must be equal.
+    pub allow_tools: bool,
+    /// Whether requests with pictures, sound or files are matched; those must be equal.
+    pub allow_files: bool,
     /// Whether the keys of one tenant share answers.
     pub across_keys: bool,
     /// What tells that two answers say the same, beyond being equal.
     pub judge: Judge,
+    /// What a near answer that is not served is good for.
+    pub near_miss: NearMiss,
 }
 
 /// What tells that two answers say the same.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Judge {
     /// They are equal but for case, blanks and marks at the end.
     Equality,
     /// Or their embeddings are at least this similar (cosine), and their numbers, names and negations agree.
     Embedding(f32),
+    /// Or this model says so.
+    Model {
+        /// The model.
+        model: ModelName,
+        /// Most that it may cost in a day (UTC).
+        max_cost_per_day: NanoUsd,
+    },
+}
+
+/// What a near answer that is not served is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NearMiss {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The model reads it as a hint.
+    Hint,
+    /// A local model takes it for a draft of its answer, and checks every token of it.
+    Draft,
 }
 
 impl Default for SemanticRule {
@@ -63,9 +95,13 @@ impl Default for SemanticRule {
             max_error: 0.01,
             explore: 0.02,
             min_similarity: 0.8,
+            turns: 1,
             max_temperature: 0.0,
+            allow_tools: false,
+            allow_files: false,
             across_keys: false,
             judge: Judge::Equality,
+            near_miss: NearMiss::Off,
         }
     }
 }

@@ -19,6 +19,9 @@ pub struct Preferences {
     pub tags: BTreeSet<Tag>,
     /// What the request says about caching.
     pub cache: CacheControl,
+    /// What a stored answer is marked with, so that an admin finds it again; it does not change which answers are shared.
+    #[serde(default)]
+    pub cache_tags: BTreeSet<Tag>,
     /// Answers are shared only with requests of the same scope, within the tenant.
     #[serde(default)]
     pub scope: Option<String>,

@@ -55,6 +55,12 @@ pub enum CacheOutcome {
     Joined,
     /// Answered with what a request of the same meaning got.
     Semantic,
+    /// Answered with an answer past its time, which is being asked for anew.
+    Stale,
+    /// Not found; the model read the answer to a similar question.
+    Hint,
+    /// Not found; the model checked the answer to a similar question as a draft.
+    Draft,
 }
 
 impl CacheOutcome {
@@ -66,6 +72,9 @@ impl CacheOutcome {
             Self::Hit => "hit",
             Self::Joined => "joined",
             Self::Semantic => "semantic",
+            Self::Stale => "stale",
+            Self::Hint => "hint",
+            Self::Draft => "draft",
         }
     }
 }

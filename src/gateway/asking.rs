@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{
     Gateway,
     cached::Duty,
@@ -9,6 +11,7 @@ use super::{
     flight::Reader,
     keep::Keep,
     names::Target,
+    near::Aid,
     passing::Body,
     run::Run,
     stream::{self, Opening, Source},
@@ -27,6 +30,8 @@ pub(super) struct Order<'a> {
     pub(super) ask: &'a Ask,
     /// What is owed to others who ask the same, now or later.
     pub(super) duty: Option<Box<Duty>>,
+    /// What may help the model.
+    pub(super) aid: Option<Aid>,
 }
 
 impl Gateway {
@@ -35,10 +40,12 @@ impl Gateway {
         &self,
         run: &mut Run,
         target: &Target,
-        Order { plan, ask, duty }: Order<'_>,
+        mut order: Order<'_>,
         call: &Arc<ChatCall>,
     ) -> Result<Body, Failure> {
-        let job = self.job(run, target, ask, call);
+        let mut job = self.job(run, target, order.ask, call);
+        self.help(run, &mut order, &mut job, call);
+        let Order { plan, duty, .. } = order;
         let mut opening = self.parts.executor.run(plan, job);
         if let Some(duty) = duty {
             return self.lead(run, duty, opening, call).await;
@@ -58,7 +65,7 @@ impl Gateway {
 
     /// Launches a call whose answer is kept, and which others may join.
     async fn lead(&self, run: &mut Run, duty: Box<Duty>, opening: Opening, call: &ChatCall) -> Result<Body, Failure> {
-        let Duty { lead, slot } = *duty;
+        let Duty { lead, slot, may_look_up: _ } = *duty;
         let (reader, flight) = lead.launch(opening, Keep::new(slot), call.is_streaming);
         run.note_flight(flight);
         let Some(reader) = reader else { return Err(streamed_unasked()) };
@@ -79,17 +86,22 @@ impl Gateway {
         Ok(Body::Whole(whole))
     }
 
+    /// Returns when a request must be over.
+    pub(super) fn deadline(&self, run: &Run, target: &Target) -> Instant {
+        let timeout = target.limits().total_timeout.unwrap_or(self.parts.settings.request_timeout);
+        run.context().arrived + timeout
+    }
+
     fn job(&self, run: &Run, target: &Target, ask: &Ask, call: &Arc<ChatCall>) -> Job {
         let context = run.context();
         let limits = target.limits();
-        let timeout = limits.total_timeout.unwrap_or(self.parts.settings.request_timeout);
         Job {
             operation: Operation::Chat { chat: Arc::clone(call), is_streaming: call.is_streaming },
             request: context.request,
             tenant: context.principal.tenant.clone(),
             key: context.principal.key.clone(),
             arrived: context.arrived,
-            deadline: context.arrived + timeout,
+            deadline: self.deadline(run, target),
             journal: run.journal(),
             max_cost: smaller(context.preferences.max_cost, limits.max_cost),
             upper_costs: ask.candidates.iter().map(|c| (c.model.name.clone(), c.estimate.cost_upper)).collect(),

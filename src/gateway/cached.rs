@@ -1,6 +1,6 @@
 //! The cache stage: may this request be answered by what was answered before, and was it?
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -15,8 +15,9 @@ use super::{
     run::Run,
 };
 use crate::{
-    cache::{self, CacheKey, CachedAnswer, Permission, Scope},
+    cache::{CacheKey, CachedAnswer, Permission, Provenance, Scope},
     domain::{CacheOutcome, CacheRule, Endpoint},
+    error::Code,
     wire::chat::ChatCall,
 };
 
@@ -34,6 +35,8 @@ pub(super) enum LookUp {
 pub(super) struct Duty {
     pub(super) lead: Lead,
     pub(super) slot: Slot,
+    /// Whether something else may answer in place of the call.
+    pub(super) may_look_up: bool,
 }
 
 impl Gateway {
@@ -46,22 +49,34 @@ impl Gateway {
             return LookUp::Miss(None);
         }
         let started = Instant::now();
-        let Some(key) = key(run, target, call) else { return LookUp::Miss(None) };
+        let scope = self.scope(run.context(), target);
+        let Some(key) = CacheKey::of(&scope, &call.body) else { return LookUp::Miss(None) };
         let (found, outcome) = self.find(key, leave, &rule).await;
         if leave.may_look_up {
             run.note_cache(outcome, started.elapsed());
         }
         match found {
             Found::Answer(hit) => {
+                if outcome == CacheOutcome::Stale {
+                    self.renew(run, key, call);
+                }
                 run.note_saved(hit.cost);
                 run.note_model(&hit.model);
                 LookUp::Hit(hit)
             }
             Found::Flight(reader) => LookUp::Join(reader),
             Found::Nothing(lead) => {
-                LookUp::Miss(lead.map(|lead| Box::new(Duty { lead, slot: self.slot(run, key, rule.ttl, call) })))
+                let may_look_up = leave.may_look_up;
+                let slot = |lead| Duty { lead, slot: self.slot((run, target), key, &rule, call), may_look_up };
+                LookUp::Miss(lead.map(|lead| Box::new(slot(lead))))
             }
         }
+    }
+
+    fn outcome(&self, hit: &CachedAnswer, rule: &CacheRule) -> CacheOutcome {
+        let age = self.parts.books.clock.now().duration_since(hit.provenance.stored);
+        let is_stale = !rule.stale.is_zero() && age.unsigned_abs() >= rule.ttl;
+        if is_stale { CacheOutcome::Stale } else { CacheOutcome::Hit }
     }
 
     async fn find(&self, key: CacheKey, leave: Permission, rule: &CacheRule) -> (Found, CacheOutcome) {
@@ -69,7 +84,8 @@ impl Gateway {
         if leave.may_look_up
             && let Some(hit) = self.parts.cache.get(&key).await
         {
-            return (Found::Answer(hit), CacheOutcome::Hit);
+            let outcome = self.outcome(&hit, rule);
+            return (Found::Answer(hit), outcome);
         }
         if !leave.may_store {
             return (Found::Nothing(None), CacheOutcome::Miss);
@@ -87,7 +103,10 @@ impl Gateway {
                 Seat::Leader(lead) => {
                     // A flight may have ended since the first look.
                     return match self.parts.cache.get(&key).await {
-                        Some(hit) => (Found::Answer(hit), CacheOutcome::Hit),
+                        Some(hit) => {
+                            let outcome = self.outcome(&hit, rule);
+                            (Found::Answer(hit), outcome)
+                        }
                         None => (Found::Nothing(Some(lead)), CacheOutcome::Miss),
                     };
                 }
@@ -95,16 +114,25 @@ impl Gateway {
         }
     }
 
-    /// Passes on what is being answered for another request.
+    /// Passes on what is being answered for another request; `None` when that one's time was over before this one's, and nothing
+    /// has been passed on yet.
     pub(super) async fn answer_along(
         &self,
         run: &mut Run,
         target: &Target,
         reader: Reader,
         call: &ChatCall,
-    ) -> Result<(Body, Extras), Failure> {
-        let body = self.read(run, reader, call).await?;
-        Ok((body, self.explained_again(run, target, call).await?))
+    ) -> Result<Option<(Body, Extras)>, Failure> {
+        let deadline = self.deadline(run, target);
+        let body = match tokio::time::timeout_at(deadline, self.read(run, reader, call)).await {
+            Ok(Err(failure)) if failure.code == Code::DeadlineExceeded && Instant::now() < deadline => return Ok(None),
+            Ok(body) => body?,
+            Err(_elapsed) => {
+                let message = "The answer that this request shares with others did not come in time.";
+                return Err(Failure::new(Code::DeadlineExceeded, message).after_trying());
+            }
+        };
+        Ok(Some((body, self.explained_again(run, target, call).await?)))
     }
 
     /// Gives a stored answer again. Nothing was decided for it now, so its explanation says what would be: policy, version and
@@ -128,12 +156,34 @@ impl Gateway {
         Ok(Extras { explanation: Some(as_field(&explanation)?) })
     }
 
-    fn slot(&self, run: &Run, key: CacheKey, ttl: Duration, call: &Arc<ChatCall>) -> Slot {
+    /// Returns what an answer depends on besides the request's body.
+    pub(super) fn scope<'a>(&self, context: &'a RequestContext, target: &'a Target) -> Scope<'a> {
+        Scope {
+            endpoint: Endpoint::Chat,
+            tenant: &context.principal.tenant,
+            target: self.parts.settings.origins.of(target),
+            preferences: &context.preferences,
+        }
+    }
+
+    fn slot(&self, (run, target): (&Run, &Target), key: CacheKey, rule: &CacheRule, call: &Arc<ChatCall>) -> Slot {
+        let clock = &self.parts.books.clock;
+        let context = run.context();
+        let provenance = Provenance {
+            key,
+            tenant: context.principal.tenant.clone(),
+            policy: target.policy_name().cloned(),
+            tags: context.preferences.cache_tags.clone(),
+            stored: clock.now(),
+        };
         Slot {
             chat: Arc::clone(call),
             cache: Arc::clone(&self.parts.cache),
-            key,
-            ttl,
+            provenance,
+            clock: Arc::clone(clock),
+            ttl: rule.ttl,
+            stale: rule.stale,
+            is_kept: true,
             entry_bytes: self.parts.settings.cache_entry_bytes,
             tasks: self.parts.tasks.clone(),
             journal: run.journal(),
@@ -146,17 +196,4 @@ enum Found {
     Answer(Arc<CachedAnswer>),
     Flight(Reader),
     Nothing(Option<Lead>),
-}
-
-fn key(run: &Run, target: &Target, call: &ChatCall) -> Option<CacheKey> {
-    CacheKey::of(&scope(run.context(), target), &call.body)
-}
-
-/// Returns what an answer depends on besides the request's body.
-pub(super) fn scope<'a>(context: &'a RequestContext, target: &'a Target) -> Scope<'a> {
-    let target = match target {
-        Target::Policy(policy) => cache::Target::Policy { name: &policy.name, version: policy.version },
-        Target::Model(name) => cache::Target::Model(name),
-    };
-    Scope { endpoint: Endpoint::Chat, tenant: &context.principal.tenant, target, preferences: &context.preferences }
 }

@@ -1,7 +1,7 @@
 //! One call upstream, read by everyone who asks the same while it runs.
 //!
 //! The first to ask leads: it finds out who answers and launches the call. Everyone, the leader too, reads the [`Log`] from its
-//! beginning, and whoever polls drives the call on, so a slow reader holds nobody up. The call is cancelled when its last reader
+//! beginning, and whoever polls drives the call on, so a slow reader holds nobody up: it reads on from what is stored. The call is cancelled when its last reader
 //! has left, not when its leader has: the leader's record then waits in the flight, so that what the call still costs is booked
 //! with it, once.
 //!
@@ -9,6 +9,7 @@
 
 mod log;
 mod reader;
+mod stored;
 mod table;
 mod wakers;
 

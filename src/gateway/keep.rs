@@ -6,9 +6,9 @@ use futures_util::FutureExt;
 
 use super::near::Lesson;
 use crate::{
-    cache::{CacheKey, CacheStore, CachedAnswer, is_storable},
+    cache::{CacheStore, CachedAnswer, Provenance, is_storable},
     domain::{AttemptJournal, Event, ModelName, NanoUsd, Usage, WholeReply},
-    runtime::Tasks,
+    runtime::{SharedClock, Tasks},
     wire::{chat::ChatCall, replay::Accumulator},
 };
 
@@ -16,8 +16,14 @@ use crate::{
 pub(super) struct Slot {
     pub(super) chat: Arc<ChatCall>,
     pub(super) cache: Arc<dyn CacheStore>,
-    pub(super) key: CacheKey,
+    /// What will be known of it; its time counts from when it is stored.
+    pub(super) provenance: Provenance,
+    pub(super) clock: SharedClock,
     pub(super) ttl: Duration,
+    /// How long after that it may be served while it is asked for anew.
+    pub(super) stale: Duration,
+    /// Whether it is kept at all.
+    pub(super) is_kept: bool,
     pub(super) entry_bytes: usize,
     pub(super) tasks: Tasks,
     /// Where the attempts behind the answer are booked.
@@ -68,18 +74,20 @@ impl Keep {
 
 impl Slot {
     fn store(self, reply: WholeReply, model: ModelName) {
-        if !is_storable(&self.chat, &reply) {
+        if !self.is_kept || !is_storable(&self.chat, &reply) {
             return;
         }
         let attempts = self.journal.snapshot();
         let usage: Usage = attempts.iter().map(|attempt| attempt.usage).sum();
         let cost: NanoUsd = attempts.iter().map(|attempt| attempt.cost).sum();
-        let answer = Arc::new(CachedAnswer { reply, model, usage, cost });
-        let Self { cache, key, ttl, tasks, lesson, .. } = self;
+        let Self { cache, provenance, clock, ttl, stale, tasks, lesson, .. } = self;
+        let key = provenance.key;
+        let provenance = Provenance { stored: clock.now(), ..provenance };
+        let answer = Arc::new(CachedAnswer { reply, model, usage, cost, provenance });
         if let Some(lesson) = lesson {
             lesson.learn(Arc::clone(&answer), ttl, &tasks);
         }
-        let mut put = async move { cache.put(key, answer, ttl).await }.boxed();
+        let mut put = async move { cache.put(key, answer, ttl.saturating_add(stale)).await }.boxed();
         // Nearly always done at once, so that the same request asked again right away is a hit.
         if put.as_mut().now_or_never().is_none() {
             tasks.spawn(put);

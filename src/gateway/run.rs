@@ -127,6 +127,12 @@ impl Run {
         self.passage.cache = outcome;
     }
 
+    /// Replaces what came of the lookup by what came of it in the end.
+    pub(super) fn note_outcome(&mut self, outcome: CacheOutcome) {
+        self.guard.cache(outcome);
+        self.passage.cache = outcome;
+    }
+
     pub(super) fn note_saved(&mut self, saved: NanoUsd) {
         self.guard.saved(saved);
     }

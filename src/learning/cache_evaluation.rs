@@ -143,7 +143,7 @@ pub fn best_fixed(rows: &[Row], max_error: f64) -> Option<&Row> {
 fn bounded(prompts: &[Embedded], rule: &SemanticRule, seed: u64) -> Row {
     let clock: SharedClock = Arc::new(TestClock::at(Timestamp::UNIX_EPOCH));
     let cache = SemanticCache::new(usize::MAX, clock);
-    let place = Place { partition: CacheKey([1; 32]), pool: CacheKey([1; 32]) };
+    let place = Place { partition: CacheKey([1; 32]), pool: CacheKey([1; 32]), policy: Arc::from("evaluation") };
     let mut rng = stage_rng(seed, 81);
     let mut row = Row::new("bounded", prompts);
     let mut time = Duration::ZERO;
@@ -162,7 +162,7 @@ fn bounded(prompts: &[Embedded], rule: &SemanticRule, seed: u64) -> Row {
                 cache.learn(&place, nearby, is_right);
                 !is_right
             }
-            Verdict::Nothing => true,
+            Verdict::Apart(_) | Verdict::Nothing => true,
         };
         if keeps {
             cache.put(&place, &prompt.probe, (prompt.class, 0), Duration::MAX);

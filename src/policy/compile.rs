@@ -16,6 +16,7 @@ use super::{
     document::{CandidatesDocument, ConstraintsDocument, PolicyDocument},
 };
 use crate::{
+    cache::Origin,
     config::{Faults, Report, Source, check, document::TimeoutsDocument, path::Path},
     domain::{
         Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Probability, Quota, Timeouts, Tokens,
@@ -34,7 +35,7 @@ pub fn compile(source: &Source, id: (PolicyName, u64), catalogue: &Catalogue) ->
     let checked = check::<PolicyDocument>(source)?;
     let mut report = checked.report(source);
     let compiler = Compiler { document: &checked.document, catalogue, report: &mut report, notes: Vec::new() };
-    let policy = compiler.policy(id);
+    let policy = compiler.policy(id, Origin::of([source.text.as_str()]));
     let mut faults = checked.faults(report);
     let Some(policy) = policy else {
         faults.sort();
@@ -55,15 +56,17 @@ struct Compiler<'a, 'r> {
 }
 
 impl Compiler<'_, '_> {
-    fn policy(mut self, (name, version): (PolicyName, u64)) -> Option<Policy> {
+    fn policy(mut self, (name, version): (PolicyName, u64), fingerprint: Origin) -> Option<Policy> {
         let candidates = self.candidates();
         let quota = self.quota(&candidates);
         let document = self.document;
+        let cache = self.cache();
         let scope = self.scope(&candidates);
         let strategy = self.top_strategy(&scope)?;
         Some(Policy {
             name,
             version,
+            fingerprint,
             description: document.description.clone(),
             candidates,
             calibration: Arc::new(Calibration::new(strategy.calibrators())),
@@ -75,7 +78,7 @@ impl Compiler<'_, '_> {
             },
             is_robust: document.robust,
             quota,
-            cache: cache::cache(&document.cache, self.report),
+            cache,
             timeouts: document.timeouts.map(timeouts),
             notes: self.notes,
         })

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{bandit::*, capability::*, cascade::*, rules::*};
 pub use self::{
-    cache::{CacheRuleDocument, JudgeDocument, SemanticRuleDocument},
+    cache::{CacheRuleDocument, JudgeDocument, JudgeModelDocument, NearMissDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
     difficulty::DifficultyDocument,
     nearest::NearestDocument,

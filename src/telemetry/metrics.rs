@@ -114,10 +114,10 @@ table! {
     semantic_bytes: Level<0> = "pointsman_semantic_cache_bytes" [];
     /// Answers held by the semantic cache.
     semantic_entries: Level<0> = "pointsman_semantic_cache_entries" [];
-    /// Near answers of the semantic cache: served, or asked again and found to agree or to differ.
-    semantic_answers: Level<1> = "pointsman_semantic_cache_answers" ["outcome"];
-    /// Estimated share of wrong answers among near ones: the estimate, and the upper end of its 95 % interval.
-    semantic_error: Level<1> = "pointsman_semantic_cache_error_ratio" ["end"];
+    /// Near answers of the semantic cache: served, or asked again and found to agree or to differ, or not judged.
+    semantic_answers: Level<2> = "pointsman_semantic_cache_answers" ["policy", "outcome"];
+    /// Share of wrong answers among near ones: the estimate, lower and upper end of its 95 % interval, and the policy's bound.
+    semantic_error: Level<2> = "pointsman_semantic_cache_error_ratio" ["policy", "end"];
     /// What cached answers would have cost, in US dollars.
     cache_saved: Sum<1> = "pointsman_cache_saved_usd_total" ["policy"];
 

@@ -325,7 +325,8 @@ pub(super) mod tests {
         telemetry.tell(&RequestRecord { attempts: vec![attempt("third", 0, 9, AttemptOutcome::Ok)], ..fallen_back() });
         telemetry.set_router(Some(("rten", "static-v2", "0123456789abcdef")));
         telemetry.set_cache_size(10, 1);
-        telemetry.set_semantic_cache((10, 1), [1, 1, 0], (0.0, 0.1));
+        telemetry.set_semantic_cache((10, 1));
+        telemetry.set_semantic_answers("default", [1, 1, 0, 0], [0.0, 0.0, 0.1, 0.01]);
         telemetry.set_breaker(&model, true);
         telemetry.set_model_state(&model, &Availability::Ready);
         telemetry

@@ -52,16 +52,23 @@ impl Telemetry {
         self.metrics.cache_entries.at([]).set(entries as f64);
     }
 
-    /// Says how much the semantic cache holds in bytes and entries, how many near answers were served, agreed and differed,
-    /// and the estimated share of wrong ones with the upper end of its interval.
-    pub fn set_semantic_cache(&self, (bytes, entries): (usize, usize), answers: [u64; 3], (error, upper): (f64, f64)) {
+    /// Says how much the semantic cache holds, in bytes and entries.
+    pub fn set_semantic_cache(&self, (bytes, entries): (usize, usize)) {
         self.metrics.semantic_bytes.at([]).set(bytes as f64);
         self.metrics.semantic_entries.at([]).set(entries as f64);
-        for (outcome, count) in ["served", "agreed", "differed"].into_iter().zip(answers) {
-            self.metrics.semantic_answers.at([outcome]).set(count as f64);
+    }
+
+    /// Says how many near answers of a policy were served, agreed, differed and unjudged, and the share of wrong ones: estimate, lower and
+    /// upper end of its interval, and the policy's bound.
+    pub fn set_semantic_answers(&self, policy: &str, answers: [u64; 4], shares: [f64; 4]) {
+        let policy = PolicyName::parse(policy).ok();
+        let policy = self.labels.policy(policy.as_ref());
+        for (outcome, count) in ["served", "agreed", "differed", "unjudged"].into_iter().zip(answers) {
+            self.metrics.semantic_answers.at([policy, outcome]).set(count as f64);
         }
-        self.metrics.semantic_error.at(["estimate"]).set(error);
-        self.metrics.semantic_error.at(["upper"]).set(upper);
+        for (what, share) in ["estimate", "lower", "upper", "bound"].into_iter().zip(shares) {
+            self.metrics.semantic_error.at([policy, what]).set(share);
+        }
     }
 
     /// Says whether a model's breaker is open.

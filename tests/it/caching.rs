@@ -252,3 +252,24 @@ async fn a_scope_narrows_who_shares_answers() {
 
     assert_eq!([ask("one").await, ask("two").await, ask("one").await], ["miss", "miss", "hit"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_keeps_its_own_time() {
+    let upstream = Upstream::start().await;
+    upstream.plays("upstream-small", vec![Step::Stall]);
+    upstream.answers("upstream-small", "In time.");
+    let policy = json!({"schema_version": 1, "candidates": ["small"], "strategy": {"fixed": {"model": "small"}},
+        "limits": {"total_timeout": "2s"}});
+    let server = Server::start(Setup::new(&upstream).policy("default", policy.to_string())).await;
+    let (leader, follower) = (server.chat(&chat("auto")), server.chat(&chat("auto")));
+
+    let (leader, follower) = tokio::join!(leader.send(), async {
+        upstream.until("the first call", |journal| journal.len() == 1).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        follower.send().await
+    });
+
+    assert_eq!((leader.status, follower.status), (504, 200));
+    assert_eq!(follower.json().await["choices"][0]["message"]["content"], "In time.");
+    assert_eq!(upstream.journal().len(), 2);
+}

@@ -16,10 +16,14 @@ fn key_for(tenant: &str, text: &str) -> CacheKey {
     let scope = Scope {
         endpoint: Endpoint::Chat,
         tenant: &TenantId::parse(tenant).unwrap(),
-        target: Target::Model(&model),
+        target: Target::Model { name: &model, origin: origin("here") },
         preferences: &Preferences::default(),
     };
     CacheKey::of(&scope, &body(text)).unwrap()
+}
+
+fn origin(word: &str) -> Origin {
+    Origin::of([word])
 }
 
 fn key(text: &str) -> CacheKey {
@@ -39,6 +43,14 @@ fn the_same_request_written_differently_has_the_same_key() {
         "{ \"seed\" : 7.0,\n\"temperature\":-0e5, \"messages\": [ {\"content\":\"h\\u00e9\", \"role\":\"user\"} ] }";
 
     assert_eq!(key(plain), key(other));
+}
+
+#[test]
+fn a_key_is_read_as_it_is_written() {
+    let one = key("{}");
+
+    assert_eq!(CacheKey::parse(&one.to_string()), Some(one));
+    assert_eq!(CacheKey::parse("abc"), None);
 }
 
 #[test]
@@ -79,16 +91,19 @@ fn whatever_moves_the_choice_of_the_model_counts() {
         Preferences { tags: BTreeSet::from([Tag("eu".to_owned())]), ..plain.clone() },
         Preferences { scope: Some("team".to_owned()), ..plain.clone() },
     ];
-    let policy_at = |version| Target::Policy { name: &policy, version };
+    let (here, there) = (origin("here"), origin("there"));
+    let policy_at = |version| Target::Policy { name: &policy, version, origin: here };
     let of = |endpoint, target, preferences| {
         CacheKey::of(&Scope { endpoint, tenant: &tenant, target, preferences }, &body("{}")).unwrap()
     };
 
     let mut keys = vec![
-        of(Endpoint::Chat, Target::Model(&model), &plain),
-        of(Endpoint::Completions, Target::Model(&model), &plain),
+        of(Endpoint::Chat, Target::Model { name: &model, origin: here }, &plain),
+        of(Endpoint::Chat, Target::Model { name: &model, origin: there }, &plain),
+        of(Endpoint::Completions, Target::Model { name: &model, origin: here }, &plain),
         of(Endpoint::Chat, policy_at(1), &plain),
         of(Endpoint::Chat, policy_at(2), &plain),
+        of(Endpoint::Chat, Target::Policy { name: &policy, version: 1, origin: there }, &plain),
     ];
     keys.extend(wishes.iter().map(|wish| of(Endpoint::Chat, policy_at(1), wish)));
 
@@ -104,7 +119,9 @@ fn asking_for_an_explanation_or_a_fresh_answer_does_not_change_the_key() {
         cache: CacheControl { no_cache: true, no_store: false },
         ..Preferences::default()
     };
-    let scope = Scope { endpoint: Endpoint::Chat, tenant: &tenant, target: Target::Model(&model), preferences: &asks };
+    let here = origin("here");
+    let target = Target::Model { name: &model, origin: here };
+    let scope = Scope { endpoint: Endpoint::Chat, tenant: &tenant, target, preferences: &asks };
 
     assert_eq!(CacheKey::of(&scope, &body("{}")), Some(key("{}")));
 }
@@ -142,19 +159,20 @@ fn values_that_look_alike_when_joined_are_told_apart() {
     assert_eq!(written.len(), texts.len());
 }
 
-fn without_last(text: &str) -> Option<CacheKey> {
+fn without_words(text: &str, messages: usize) -> Option<CacheKey> {
     let (tenant, model) = (TenantId::parse("acme").unwrap(), ModelName::parse("m").unwrap());
     let preferences = Preferences::default();
-    let scope =
-        Scope { endpoint: Endpoint::Chat, tenant: &tenant, target: Target::Model(&model), preferences: &preferences };
-    CacheKey::without_last_words(&scope, &body(text), ("artifact", None))
+    let here = origin("here");
+    let target = Target::Model { name: &model, origin: here };
+    let scope = Scope { endpoint: Endpoint::Chat, tenant: &tenant, target, preferences: &preferences };
+    CacheKey::without_last_words(&scope, &body(text), &Matched { artifact: "artifact", key: None, messages })
 }
 
 #[test]
 fn only_the_words_of_the_last_message_are_left_out() {
     let said = |first: &str, last: &str, more: &str| {
         let messages = format!(r#"[{{"role":"system","content":"{first}"}},{{"role":"user","content":"{last}"}}]"#);
-        without_last(&format!(r#"{{"messages":{messages}{more}}}"#)).unwrap()
+        without_words(&format!(r#"{{"messages":{messages}{more}}}"#), 1).unwrap()
     };
 
     assert_eq!(said("be kind", "hello", ""), said("be kind", "hi", ""));
@@ -163,9 +181,38 @@ fn only_the_words_of_the_last_message_are_left_out() {
 }
 
 #[test]
-fn a_last_message_that_is_not_plain_text_has_no_such_key() {
-    assert_eq!(without_last(r#"{"messages":[{"role":"user","content":[{"type":"new","new":1}]}]}"#), None);
-    assert_eq!(without_last(r#"{"messages":[]}"#), None);
+fn as_many_messages_lose_their_words_as_are_matched() {
+    let said = |first: &str, second: &str, matched| {
+        let message = |role: &str, text: &str| format!(r#"{{"role":"{role}","content":"{text}"}}"#);
+        let messages = [message("user", first), message("assistant", second), message("user", "and?")].join(",");
+        without_words(&format!(r#"{{"messages":[{messages}]}}"#), matched)
+    };
+
+    assert_ne!(said("a", "b", 1), said("a", "c", 1));
+    assert_eq!(said("a", "b", 2), said("a", "c", 2));
+    assert_ne!(said("a", "b", 2), said("x", "b", 2));
+    assert_eq!(said("a", "b", 3), said("x", "y", 3));
+    assert_ne!(said("a", "b", 2), said("a", "b", 3));
+    assert_eq!(said("a", "b", 4), None);
+}
+
+#[test]
+fn pictures_beside_the_words_count() {
+    let asked = |text: &str, url: &str| {
+        let picture = format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#);
+        let parts = format!(r#"[{{"type":"text","text":"{text}"}},{picture}]"#);
+        without_words(&format!(r#"{{"messages":[{{"role":"user","content":{parts}}}]}}"#), 1).unwrap()
+    };
+
+    assert_eq!(asked("what is this", "a"), asked("what do you see", "a"));
+    assert_ne!(asked("what is this", "a"), asked("what is this", "b"));
+}
+
+#[test]
+fn a_last_message_without_content_has_no_such_key() {
+    assert_eq!(without_words(r#"{"messages":[{"role":"assistant","content":null}]}"#, 1), None);
+    assert_eq!(without_words(r#"{"messages":[{"role":"assistant"}]}"#, 1), None);
+    assert_eq!(without_words(r#"{"messages":[]}"#, 1), None);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -218,5 +265,104 @@ proptest! {
     fn no_input_panics(text in "\\PC{0,40}", json_like in "[\\[\\]{}:,\"\\\\0-9eE.+\\-a-z ü]{0,40}") {
         canonical(&text);
         canonical(&json_like);
+    }
+}
+
+/// A request as parts: what decides its answer, and what does not.
+fn any_request() -> impl Strategy<Value = Value> {
+    let message =
+        ("(system|user|assistant)", ".{0,12}").prop_map(|(role, text)| json!({"role": role, "content": text}));
+    let number = prop_oneof![(0_u32..3).prop_map(|n| json!(n)), any::<u64>().prop_map(Value::from)];
+    let fields = prop::collection::btree_map("(seed|max_tokens|top_k|[a-c]{1,2})", number, 0..4);
+    let deep = prop::collection::btree_map("(tools|response_format|stop|x)", any_json(), 0..3);
+    (prop::collection::vec(message, 1..4), fields, deep).prop_map(|(messages, fields, deep)| {
+        let mut request = json!({"model": "m", "messages": messages});
+        for (name, value) in fields.into_iter().chain(deep) {
+            request[name] = value;
+        }
+        request
+    })
+}
+
+/// Spells a request as no client would: every member first with another value, members backwards, escapes, other numbers.
+fn misspelled(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[ {} ]", items.iter().map(misspelled).collect::<Vec<_>>().join("\t,\n")),
+        Value::Object(map) => {
+            let stale = map.keys().map(|name| format!("{} : \"stale\"", escaped(name)));
+            let members = map.iter().rev().map(|(name, value)| format!("{} : {}", escaped(name), misspelled(value)));
+            format!("{{\r\n{}}}", stale.chain(members).collect::<Vec<_>>().join(" , "))
+        }
+        Value::String(text) => escaped(text),
+        Value::Number(number) if number.as_u64() == Some(0) => "-0.0e7".to_owned(),
+        Value::Number(number) if number.is_u64() => format!("{number}00.0e-2"),
+        Value::Number(number) if number.is_i64() => format!("{number}.0E+0"),
+        other => other.to_string(),
+    }
+}
+
+/// Returns every request that differs from this one in one leaf.
+fn neighbours(value: &Value) -> Vec<Value> {
+    let changed =
+        |rebuild: &dyn Fn(Value) -> Value, inner: &Value| neighbours(inner).into_iter().map(rebuild).collect();
+    match value {
+        Value::Object(map) => {
+            let each = |name: &String| -> Vec<Value> {
+                let rebuild = |inner| {
+                    let mut other = map.clone();
+                    other.insert(name.clone(), inner);
+                    Value::Object(other)
+                };
+                changed(&rebuild, &map[name])
+            };
+            map.keys().flat_map(each).collect()
+        }
+        Value::Array(items) => {
+            let each = |at: usize| -> Vec<Value> {
+                let rebuild = |inner| {
+                    let mut other = items.clone();
+                    other[at] = inner;
+                    Value::Array(other)
+                };
+                changed(&rebuild, &items[at])
+            };
+            (0..items.len()).flat_map(each).chain([json!([items, "more"])]).collect()
+        }
+        Value::String(text) => vec![json!(format!("{text} ")), json!([text])],
+        Value::Number(number) => vec![json!(number.to_string()), Value::Null],
+        Value::Bool(is) => vec![json!(!is)],
+        Value::Null => vec![json!(0)],
+    }
+}
+
+proptest! {
+    #[test]
+    fn two_byte_identical_requests_always_meet(request in any_request()) {
+        prop_assert_eq!(key(&request.to_string()), key(&request.to_string()));
+    }
+
+    #[test]
+    fn two_spellings_of_a_request_meet(request in any_request()) {
+        prop_assert_eq!(key(&request.to_string()), key(&misspelled(&request)));
+    }
+
+    #[test]
+    fn two_requests_that_differ_in_meaning_never_meet(request in any_request()) {
+        let own = key(&request.to_string());
+        let plain = |request: &Value| {
+            let mut counted = request.clone();
+            counted.as_object_mut().unwrap().remove("model");
+            counted
+        };
+        for other in neighbours(&request) {
+            let is_same = plain(&other) == plain(&request);
+            prop_assert_eq!(is_same, own == key(&other.to_string()), "{} and {}", request, other);
+        }
+    }
+
+    #[test]
+    fn one_request_of_two_scopes_never_meets_itself(request in any_request(), one in "[a-z]{1,6}", other in "[a-z]{1,6}") {
+        let text = request.to_string();
+        prop_assert_eq!(one == other, key_for(&one, &text) == key_for(&other, &text));
     }
 }

@@ -17,6 +17,8 @@ mod logistic;
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Chances of being wrong about the bound that are tried, each with the normal quantile that leaves it above.
 const EPSILONS: [(f64, f64); 5] = [(0.0005, 3.291), (0.001, 3.090), (0.002, 2.878), (0.005, 2.576), (0.01, 2.326)];
 
@@ -34,7 +36,7 @@ const EPSILON: f64 = 0.001;
 const MOST_WRONG: usize = 48;
 
 /// What asking again showed of a near answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Label {
     /// Similarity of the two prompts.
     pub similarity: f32,
@@ -59,9 +61,20 @@ impl Labels {
         self.has_wrong = self.newest.iter().any(|label| !label.is_right);
     }
 
+    /// Returns the labels that are kept, the oldest first.
+    pub fn newest(&self) -> impl Iterator<Item = Label> {
+        self.newest.iter().copied()
+    }
+
     /// Returns whether no kept label says that the entry was wrong.
     pub fn is_clean(&self) -> bool {
         !self.has_wrong
+    }
+
+    /// Returns how many of the kept labels say that it was right, and how many that it was wrong.
+    pub fn counts(&self) -> (usize, usize) {
+        let right = self.newest.iter().filter(|label| label.is_right).count();
+        (right, self.newest.len() - right)
     }
 
     /// Returns a probability that the entry is right at this similarity at least, by its own labels.
@@ -101,6 +114,11 @@ impl Pool {
         if !label.is_right {
             insert(&mut self.wrong, label.similarity);
         }
+    }
+
+    /// Returns the labels that are kept, the oldest first.
+    pub fn newest(&self) -> impl Iterator<Item = Label> {
+        self.newest.iter().copied()
     }
 
     /// Returns a probability that a clean entry is right at this similarity at least.

@@ -12,6 +12,8 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
+use serde::{Deserialize, Serialize};
+
 use self::words::{CLAUSE_OPENERS, DATES, NEGATIONS, POLARITY, QUESTIONS, number_word, unit};
 
 /// A kind of word that has to be the same in both prompts.
@@ -38,7 +40,7 @@ pub enum Mark {
 }
 
 /// The words of a prompt that a stored prompt must share. It holds hashes, no text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// Each kind's words in their order, hashed; names are compared otherwise.
     sequences: [u64; KINDS.len()],
@@ -61,6 +63,13 @@ impl Marks {
         }
         let sequences = reader.sequences.map(|sequence| hash(&sequence));
         Self { sequences, names: reader.names, words: reader.words }
+    }
+
+    /// Returns a number that is another one where the same text has other marks: hashes may change with the compiler, and word
+    /// lists with the program. Marks of two kinds must not be compared.
+    pub fn kind() -> u64 {
+        let text = "Did Ada's 3 km run_fast() on Monday not cost more than \"one\" euro? Which?";
+        hash(&(env!("CARGO_PKG_VERSION"), format!("{:?}", Self::of(text))))
     }
 
     /// Returns a kind in which the two prompts differ; `None` when nothing forbids that they share an answer.

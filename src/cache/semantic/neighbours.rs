@@ -39,6 +39,11 @@ impl Neighbours {
         self.values.truncate(last * self.width);
     }
 
+    /// Returns every vector, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
+        self.values.chunks_exact(self.width.max(1))
+    }
+
     /// Returns the number of vectors.
     pub fn len(&self) -> usize {
         self.values.len().checked_div(self.width).unwrap_or(0)

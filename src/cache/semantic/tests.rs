@@ -14,7 +14,7 @@ fn cache(limit_bytes: usize) -> (SemanticCache<&'static str>, Arc<TestClock>) {
 }
 
 fn place(number: u8) -> Place {
-    Place { partition: CacheKey([number; 32]), pool: CacheKey([number; 32]) }
+    Place { partition: CacheKey([number; 32]), pool: CacheKey([number; 32]), policy: Arc::from("p") }
 }
 
 fn probe(text: &str, towards: f32) -> Probe {
@@ -50,19 +50,20 @@ fn what_proved_right_is_served() {
 
     assert!(!before);
     assert!(is_served(&cache, &place(1), "which hill"));
-    let (error, upper) = cache.tally().error();
-    assert!(error == 0.0 && upper < 0.01, "{upper}");
+    let error = cache.tallies()["p"].error();
+    assert!(error.estimate == 0.0 && error.lower == 0.0 && error.upper < 0.1, "{error:?}");
+    assert_eq!(cache.tallies()["p"].bound, 0.01);
 }
 
 #[test]
-fn a_twin_is_never_even_explored() {
+fn a_twin_is_never_served_and_never_explored() {
     let (cache, _) = cache(1 << 20);
     taught(&cache);
     cache.put(&place(1), &probe("which hill is 3 km away", 1.0), ("three", 100), HOUR);
 
     let verdict = cache.look_up(&place(1), &probe("which hill is 4 km away", 1.0), &rule(), 0.0);
 
-    assert!(matches!(verdict, Verdict::Nothing), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Apart(_)), "{verdict:?}");
 }
 
 #[test]
@@ -73,8 +74,21 @@ fn places_do_not_see_each_other() {
     let verdict = cache.look_up(&place(2), &probe("which hill", 1.0), &rule(), 0.0);
     cache.put(&place(2), &probe("which hill", 1.0), ("mine", 100), HOUR);
 
-    assert!(matches!(verdict, Verdict::Nothing));
+    assert!(matches!(verdict, Verdict::Nothing), "{verdict:?}");
     assert!(!is_served(&cache, &place(2), "which hill"), "another pool's labels counted");
+}
+
+#[test]
+fn what_another_place_holds_is_not_even_looked_at() {
+    let (cache, _) = cache(1 << 20);
+    for _ in 0..50 {
+        cache.put(&place(1), &probe("which hill", 1.0), ("theirs", 1), HOUR);
+    }
+    assert_eq!(cache.compared(&place(2)), 0);
+
+    cache.put(&place(2), &probe("which hill", 1.0), ("mine", 1), HOUR);
+
+    assert_eq!((cache.compared(&place(1)), cache.compared(&place(2))), (50, 1));
 }
 
 #[test]
@@ -88,7 +102,7 @@ fn an_entry_that_was_wrong_is_asked_again() {
     cache.learn(&place(1), &nearby, false);
 
     assert!(!is_served(&cache, &place(1), "which hill"));
-    assert!(cache.tally().error().0 > 0.0);
+    assert!(cache.tallies()["p"].error().estimate > 0.0);
 }
 
 #[test]
@@ -103,16 +117,44 @@ fn entries_go_when_their_time_is_over() {
 }
 
 #[test]
-fn what_is_unwanted_goes_and_a_dry_run_only_counts() {
+fn what_is_unwanted_goes_and_the_rest_stays() {
     let (cache, _) = cache(1 << 20);
     for answer in ["a", "b", "a"] {
         cache.put(&place(1), &probe(answer, 1.0), (answer, 1), HOUR);
     }
 
-    assert_eq!(cache.evict(|answer| *answer == "a", true), 2);
-    assert_eq!(cache.size().1, 3);
-    assert_eq!(cache.evict(|answer| *answer == "a", false), 2);
+    assert_eq!(cache.list(|answer| *answer == "a").len(), 2);
+    cache.evict(|answer| *answer == "a");
+
+    assert_eq!(cache.list(|_| true).iter().map(|kept| kept.answer).collect::<Vec<_>>(), ["b"]);
     assert_eq!(cache.size().1, 1);
+}
+
+#[test]
+fn the_closest_come_first_in_whatever_place_they_are() {
+    let (cache, _) = cache(1 << 20);
+    for (number, towards, answer) in [(1, 0.2, "far"), (2, 0.9, "near"), (3, 0.95, "mine")] {
+        cache.put(&place(number), &probe("x", towards), (answer, 1), HOUR);
+    }
+
+    let found = cache.closest(&probe("x", 1.0).embedding, |answer| *answer != "mine", 5);
+
+    assert_eq!(found.iter().map(|(_, kept)| kept.answer).collect::<Vec<_>>(), ["near", "far"]);
+    assert!((found[0].0 - 0.9).abs() < 1e-6);
+}
+
+#[test]
+fn what_was_learned_survives_being_saved() {
+    let (before, _) = cache(1 << 20);
+    taught(&before);
+
+    let (after, _) = cache(1 << 20);
+    after.restore(before.save().into_iter().map(|saved| (saved, 100)));
+    after.restore_pools(before.save_pools());
+
+    assert_eq!(after.size(), before.size());
+    assert_eq!(after.save(), before.save());
+    assert!(is_served(&after, &place(1), "which hill"));
 }
 
 proptest! {

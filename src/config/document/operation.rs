@@ -60,11 +60,19 @@ pub struct CacheDocument {
     pub semantic: ByteSize,
     /// Largest single answer that is kept.
     pub entry: ByteSize,
+    /// A file that keeps the answers over a restart; it is written beside the requests, readable by its owner only, and holds what
+    /// was answered. Without it a restart forgets them.
+    pub persist: Option<PathBuf>,
 }
 
 impl Default for CacheDocument {
     fn default() -> Self {
-        Self { exact: ByteSize::mebibytes(256), semantic: ByteSize::mebibytes(64), entry: ByteSize::mebibytes(1) }
+        Self {
+            exact: ByteSize::mebibytes(256),
+            semantic: ByteSize::mebibytes(64),
+            entry: ByteSize::mebibytes(1),
+            persist: None,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::stored::Stored;
 use crate::{
     domain::{Event, WholeReply},
     error::Code,
@@ -26,15 +27,16 @@ impl Part {
     }
 }
 
-/// The pieces from the first one on. Once they take more than the limit nobody can join, what everyone has read is dropped, and
-/// a reader who is further behind than the limit is cut off: a slow reader costs memory, never time.
+/// The pieces from the first one on. The newest are held as they came, up to the limit; older ones are [`Stored`] small, up to the
+/// limit again. Once those take more, nobody can join, what everyone has read is dropped, and a reader who is further behind is cut
+/// off: a slow reader costs memory, never time.
 pub(super) struct Log {
+    stored: Stored,
+    /// Number of the first part that is stored.
+    first: usize,
     parts: VecDeque<Part>,
-    /// Number of the first part that is still held.
-    base: usize,
     bytes: usize,
     limit_bytes: usize,
-    is_whole: bool,
     /// The number of the part that each reader reads next.
     positions: BTreeMap<u64, usize>,
     readers: u64,
@@ -42,13 +44,13 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(limit_bytes: usize) -> Self {
-        let parts = VecDeque::new();
-        Self { parts, base: 0, bytes: 0, limit_bytes, is_whole: true, positions: BTreeMap::new(), readers: 0 }
+        let (stored, parts) = (Stored::default(), VecDeque::new());
+        Self { stored, first: 0, parts, bytes: 0, limit_bytes, positions: BTreeMap::new(), readers: 0 }
     }
 
     /// Returns whether whoever joins now can read from the first part on.
     pub(super) fn is_joinable(&self) -> bool {
-        self.is_whole
+        self.first == 0
     }
 
     /// Lets a reader in, at the first part.
@@ -68,7 +70,15 @@ impl Log {
     pub(super) fn push(&mut self, part: Part) {
         self.bytes += part.bytes();
         self.parts.push_back(part);
-        self.is_whole &= self.bytes <= self.limit_bytes;
+        while self.bytes > self.limit_bytes && self.parts.len() > 1 {
+            let Some(oldest) = self.parts.pop_front() else { break };
+            self.bytes -= oldest.bytes();
+            match oldest {
+                Part::Event(event) => self.stored.push(&event.data),
+                // A whole answer is one part.
+                Part::Whole(whole) => self.stored.push(&whole.body),
+            }
+        }
         self.trim();
     }
 
@@ -78,34 +88,34 @@ impl Log {
     /// The part is no longer held.
     pub(super) fn next(&mut self, reader: u64) -> Result<Option<Part>, Failure> {
         let Some(position) = self.positions.get_mut(&reader) else { return Ok(None) };
-        let Some(at) = position.checked_sub(self.base) else {
+        let Some(at) = position.checked_sub(self.first) else {
             let message = "This answer is shared with other requests and was read too slowly.";
             return Err(Failure::new(Code::Overloaded, message).after_trying());
         };
-        let Some(part) = self.parts.get(at).cloned() else { return Ok(None) };
-        *position += 1;
-        self.trim();
-        Ok(Some(part))
+        let part = match at.checked_sub(self.stored.len()) {
+            Some(at) => self.parts.get(at).cloned(),
+            None => self.stored.get(at).map(|data| Part::Event(Event::read(data))),
+        };
+        if part.is_some() {
+            *position += 1;
+            self.trim();
+        }
+        Ok(part)
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.stored.bytes()
     }
 
+    /// Forgets what is too much. The newest part stays, however large: someone drives because someone wants it.
     fn trim(&mut self) {
-        if self.is_whole {
-            return;
-        }
         let slowest = self.positions.values().copied().min().unwrap_or(usize::MAX);
-        while self.base < slowest || self.bytes > self.limit_bytes {
-            // The newest part stays, however large: someone drives because someone wants it.
-            if self.parts.len() <= 1 && self.base >= slowest {
-                return;
-            }
-            let Some(part) = self.parts.pop_front() else { return };
-            self.bytes -= part.bytes();
-            self.base += 1;
+        while self.stored.len() > 0
+            && (self.stored.bytes() > self.limit_bytes || (!self.is_joinable() && self.first < slowest))
+        {
+            self.stored.forget();
+            self.first += 1;
         }
     }
 }

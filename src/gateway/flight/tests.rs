@@ -1,16 +1,17 @@
 //! Readers of one call neither wait for each other nor miss anything, and leave when they like.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    cache::{CacheKey, NoCache},
-    domain::AttemptJournal,
+    cache::{CacheKey, NoCache, Provenance},
+    domain::{AttemptJournal, TenantId},
     gateway::keep::Slot,
-    runtime::Tasks,
+    runtime::{Tasks, TestClock},
     wire::{chat::ChatCall, parse::Limits},
 };
 
@@ -24,8 +25,17 @@ fn keep() -> Keep {
     Keep::new(Slot {
         chat: Arc::new(chat.unwrap()),
         cache: Arc::new(NoCache),
-        key: KEY,
+        provenance: Provenance {
+            key: KEY,
+            tenant: TenantId::parse("acme").unwrap(),
+            policy: None,
+            tags: BTreeSet::new(),
+            stored: Timestamp::UNIX_EPOCH,
+        },
+        clock: Arc::new(TestClock::at(Timestamp::UNIX_EPOCH)),
         ttl: Duration::from_secs(1),
+        stale: Duration::ZERO,
+        is_kept: true,
         entry_bytes: 1 << 20,
         tasks: Tasks::default(),
         journal: AttemptJournal::default(),
@@ -134,16 +144,44 @@ async fn a_leader_that_never_launches_lets_another_lead() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_costs_no_more_than_the_limit_and_no_time() {
+async fn who_fell_behind_reads_on_from_what_is_stored() {
+    let flights = Flights::default();
+    let limit = 20 * event(0).data.len();
+    let (sender, mut fast) = launched(&flights, limit);
+    let mut slow = follow(&flights);
+    assert_eq!(next_of(&sender, &mut slow, 0).await, event(0));
+    next(&mut fast).await.unwrap().unwrap();
+
+    for number in 1..40 {
+        assert_eq!(next_of(&sender, &mut fast, number).await, event(number));
+    }
+    let mut late = follow(&flights);
+
+    for number in 0..40 {
+        assert_eq!(next(&mut late).await.unwrap().unwrap(), event(number));
+    }
+    for number in 1..40 {
+        assert_eq!(next(&mut slow).await.unwrap().unwrap(), event(number));
+    }
+    assert_eq!(next_of(&sender, &mut slow, 40).await, event(40));
+}
+
+/// Lets the call say something and reads it.
+async fn next_of(sender: &Sender, reader: &mut Reader, number: usize) -> Event {
+    sender.send(Ok(event(number))).unwrap();
+    next(reader).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_slow_reader_costs_no_more_than_the_limits_and_no_time() {
     let flights = Flights::default();
     let limit = 20 * event(0).data.len();
     let (sender, mut fast) = launched(&flights, limit);
     let mut slow = follow(&flights);
 
     for number in 0..1_000 {
-        sender.send(Ok(event(number))).unwrap();
-        assert_eq!(next(&mut fast).await.unwrap().unwrap(), event(number));
-        assert!(fast.held_bytes() <= limit, "{} bytes", fast.held_bytes());
+        assert_eq!(next_of(&sender, &mut fast, number).await, event(number));
+        assert!(fast.held_bytes() <= 2 * limit, "{} bytes", fast.held_bytes());
     }
 
     assert_eq!(next(&mut slow).await.unwrap().unwrap_err().code, Code::Overloaded);

@@ -8,7 +8,10 @@ use crate::wire::{
 };
 
 const FIELD: &str = "pointsman";
-const KEYS: &[&str] = &["quality", "max_cost", "max_latency_ms", "tags", "cache", "scope", "explain"];
+const KEYS: &[&str] = &["quality", "max_cost", "max_latency_ms", "tags", "cache", "cache_tags", "scope", "explain"];
+/// Most tags that one answer is marked with, and their longest.
+const MOST_CACHE_TAGS: usize = 16;
+const MOST_TAG_BYTES: usize = 128;
 
 /// The `pointsman` field: what one request asks of the gateway itself.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
@@ -25,6 +28,9 @@ pub struct Extension {
     pub tags: Vec<String>,
     /// `no-store`, `no-cache`, or both separated by commas.
     pub cache: Option<String>,
+    /// What the stored answer is marked with, so that it can be found and evicted.
+    #[serde(default)]
+    pub cache_tags: Vec<String>,
     /// Answers are shared only with requests of the same scope; any text. It narrows what the tenant's requests share.
     pub scope: Option<String>,
     /// Whether the answer carries the decision.
@@ -78,6 +84,7 @@ fn read(fields: &Fields<'_>) -> Result<Extension, ParseError> {
         max_latency_ms: not_negative("max_latency_ms", fields.read("max_latency_ms", "a number of milliseconds")?)?,
         tags: fields.read("tags", "a list of strings")?.unwrap_or_default(),
         cache: cache_control(fields.read("cache", "a string")?)?,
+        cache_tags: cache_tags(fields.read("cache_tags", "a list of strings")?.unwrap_or_default())?,
         scope: fields.read("scope", "a string")?,
         explain: fields.flag("explain")?,
     })
@@ -90,6 +97,14 @@ fn not_negative(name: &str, number: Option<f64>) -> Result<Option<f64>, ParseErr
         }
         _ => Ok(number),
     }
+}
+
+fn cache_tags(tags: Vec<String>) -> Result<Vec<String>, ParseError> {
+    if tags.len() > MOST_CACHE_TAGS || tags.iter().any(|tag| tag.is_empty() || tag.len() > MOST_TAG_BYTES) {
+        let message = format!("`cache_tags` must be at most {MOST_CACHE_TAGS} texts of 1 to {MOST_TAG_BYTES} bytes.");
+        return Err(ParseError::at("cache_tags", message));
+    }
+    Ok(tags)
 }
 
 fn cache_control(text: Option<String>) -> Result<Option<String>, ParseError> {
