@@ -12,6 +12,8 @@ pub mod anthropic;
 pub(crate) mod contract;
 pub mod http;
 #[cfg(feature = "local")]
+pub mod isolated;
+#[cfg(feature = "local")]
 pub mod mistralrs;
 pub mod openai;
 mod pace;

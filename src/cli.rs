@@ -6,6 +6,8 @@ mod check;
 mod completions;
 #[cfg(feature = "local")]
 mod decoding;
+#[cfg(feature = "local")]
+mod engine;
 mod evaluate;
 mod keys;
 mod models;
@@ -73,6 +75,10 @@ enum Command {
     /// Train the two tiny language models that tests decode with
     #[cfg(feature = "local")]
     TrainTiny(train_tiny::TrainTinyArgs),
+    /// Run one local model for the gateway, which starts this by itself
+    #[cfg(feature = "local")]
+    #[command(hide = true)]
+    Engine(engine::EngineArgs),
 }
 
 impl Cli {
@@ -97,6 +103,8 @@ impl Cli {
             Command::Train(args) => train::run(&args),
             #[cfg(feature = "local")]
             Command::TrainTiny(args) => train_tiny::run(&args),
+            #[cfg(feature = "local")]
+            Command::Engine(args) => engine::run(&args),
         };
         result.unwrap_or_else(|error| if is_unread(&*error) { ExitCode::SUCCESS } else { report(&*error) })
     }

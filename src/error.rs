@@ -42,6 +42,11 @@ macro_rules! codes {
             /// Every code, for tables and closed label sets.
             pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
 
+            /// Returns the code of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.name() == name)
+            }
+
             /// Returns the row of the table.
             pub const fn row(self) -> Row {
                 match self {

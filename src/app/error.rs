@@ -35,6 +35,9 @@ pub enum AppError {
     /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
+    /// A model is to run in a process of this program, whose file is not found.
+    #[error("this program's own file is not found, which a model with `isolation: process` is started from")]
+    NoProgram(#[source] std::io::Error),
     /// The configuration names a local model, but the program was built without them.
     #[error("model {0} is local, and this program was built without local models; build it with the feature `local`")]
     WithoutLocal(crate::domain::ModelName),

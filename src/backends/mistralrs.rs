@@ -49,7 +49,7 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tiny;
+pub(super) mod tiny;
 
 use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
@@ -58,14 +58,15 @@ use parking_lot::RwLock;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+pub(super) use health::Health;
 pub use load::WeightPlace;
+pub(super) use memory::resident_bytes;
 pub use neighbours::Neighbours;
 pub use status::{LocalStatus, Phase};
 pub use survey::{Surveyed, survey};
 
 use self::{
     answer::{Answer, Shared},
-    health::Health,
     loaded::Loaded,
     queue::{Caller, Queue, Refused, Turn},
     reply::Head,
@@ -133,6 +134,11 @@ impl Local {
         LocalStatus { speculation: self.inner.speculation(), ..status }
     }
 
+    /// Returns whether every engine has work and none makes a token.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.inner.is_stalled()
+    }
+
     /// Waits until the model answers or has failed to load.
     ///
     /// # Cancel safety
@@ -192,10 +198,14 @@ impl Inner {
         if self.shared.health.is_out() {
             return failed("its engine died five times in ten minutes; load it again to let it try");
         }
-        if self.shared.queue.pulses().iter().all(|pulse| pulse.is_stalled()) {
+        if self.is_stalled() {
             return failed("its engine makes no tokens");
         }
         self.report.availability()
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.shared.queue.pulses().iter().all(|pulse| pulse.is_stalled())
     }
 
     fn room(&self) -> EngineRoom {
@@ -211,6 +221,7 @@ impl Inner {
             deaths,
             restarts,
             is_out: self.shared.health.is_out(),
+            process: None,
         }
     }
 

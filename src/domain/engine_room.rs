@@ -25,6 +25,8 @@ pub struct EngineRoom {
     pub restarts: u64,
     /// Whether too many deaths took it out until an administrator lets it try again.
     pub is_out: bool,
+    /// The process that it runs in, where that is its own.
+    pub process: Option<u32>,
 }
 
 /// What an administrator can have a local model do.

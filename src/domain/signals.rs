@@ -1,9 +1,11 @@
 //! What a model's own token probabilities say of its answer.
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::logprobs::TokenOdds;
 
 /// How sure a model was of one token, read off its own distribution, before temperature, penalties and masks.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenSignal {
     /// Natural logarithm of the drawn token's probability.
     pub logprob: f64,

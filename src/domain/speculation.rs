@@ -1,9 +1,9 @@
 //! What a local model's speculative decoding is and does.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The speculation of one model, over all its answers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speculation {
     /// `lookup`, or the draft model.
     pub draft: String,

@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(600);
 
 /// How the engines of a model fare.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(in super::super) struct Health {
     stalls: AtomicU64,
     deaths: AtomicU64,
     restarts: AtomicU64,
@@ -26,12 +26,12 @@ pub(super) struct Health {
 
 impl Health {
     /// Counts an engine that has work and made no token for too long.
-    pub(super) fn stalled(&self) {
+    pub(in super::super) fn stalled(&self) {
         self.stalls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts an engine that died.
-    pub(super) fn died(&self) {
+    pub(in super::super) fn died(&self) {
         self.died_at(Instant::now());
     }
 
@@ -46,23 +46,23 @@ impl Health {
     }
 
     /// Counts an engine that was started again.
-    pub(super) fn restarted(&self) {
+    pub(in super::super) fn restarted(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Lets a model that was taken out try again.
-    pub(super) fn pardon(&self) {
+    pub(in super::super) fn pardon(&self) {
         self.recent.lock().clear();
         self.is_out.store(false, Ordering::Relaxed);
     }
 
     /// Returns whether the model is out until somebody pardons it.
-    pub(super) fn is_out(&self) -> bool {
+    pub(in super::super) fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Relaxed)
     }
 
     /// Returns stalls, deaths and restarts so far.
-    pub(super) fn counted(&self) -> [u64; 3] {
+    pub(in super::super) fn counted(&self) -> [u64; 3] {
         [&self.stalls, &self.deaths, &self.restarts].map(|count| count.load(Ordering::Relaxed))
     }
 }

@@ -22,7 +22,7 @@ const CACHE_BYTES: u64 = 4;
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Returns the memory that this process holds, in bytes.
-pub(super) fn resident_bytes() -> u64 {
+pub(in super::super) fn resident_bytes() -> u64 {
     let Ok(own) = sysinfo::get_current_pid() else { return 0 };
     let mut system = System::new();
     let what = ProcessRefreshKind::nothing().with_memory();

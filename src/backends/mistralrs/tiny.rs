@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 use serde_json::{Value, json};
 
 /// Longest prompt plus answer, in tokens.
-pub(super) const WINDOW: u64 = 512;
+pub(in super::super) const WINDOW: u64 = 512;
 
 const VOCABULARY: usize = 512;
 const HIDDEN: usize = 64;
@@ -19,12 +19,12 @@ const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['rol
     {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// Writes the model's folder: a Llama with byte-level BPE and a ChatML template.
-pub(super) fn write(dir: &Path) {
+pub(in super::super) fn write(dir: &Path) {
     write_near(dir, 0.0);
 }
 
 /// Writes a model whose weights differ from the other's by up to `noise`.
-pub(super) fn write_near(dir: &Path, noise: f32) {
+pub(in super::super) fn write_near(dir: &Path, noise: f32) {
     let file = |name: &str, content: &Value| fs::write(dir.join(name), content.to_string()).unwrap();
     file("config.json", &config());
     file("generation_config.json", &json!({ "eos_token_id": [2, 0] }));

@@ -3,12 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use super::super::document::{Dtype, Isolation, LocalDocument, Quantization, SpeculateDocument, SpeculateWhen};
 use crate::domain::{ModelName, Tokens};
 
 /// Where the weights of a local model come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightSource {
     /// A model in the program's own catalogue, fetched by pinned name and checksum, for instance `smollm2-135m-instruct`.
     Catalogue(String),
@@ -26,7 +27,7 @@ pub enum WeightSource {
 }
 
 /// What a local model runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceChoice {
     /// The best that the program is built for and the machine has.
     #[default]
@@ -40,11 +41,12 @@ pub enum DeviceChoice {
 }
 
 /// A model inside the process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LocalSettings {
     /// Where its weights come from.
     pub weights: WeightSource,
-    /// The credential for a Hugging Face repository.
+    /// The credential for a Hugging Face repository; it is never written.
+    #[serde(skip)]
     pub token: Option<SecretString>,
     /// What it runs on.
     pub device: DeviceChoice,
@@ -112,7 +114,7 @@ impl LocalSettings {
 }
 
 /// Speculative decoding of a local model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpeculateSettings {
     /// What proposes tokens.
     pub draft: Draft,
@@ -132,7 +134,7 @@ impl Default for SpeculateSettings {
 }
 
 /// What proposes tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Draft {
     /// What is already written.
     Lookup,
