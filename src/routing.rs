@@ -27,6 +27,7 @@
 //! To add a strategy: a file here with parameters, a constructor that refuses nonsense ([`ParameterError`]) and an
 //! implementation of [`Strategy`]; then an arm in the policy compiler.
 
+pub mod agreement;
 mod bandit;
 mod bound;
 mod budget;
