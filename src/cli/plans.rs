@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand, ValueEnum};
 use pointsman::learning::{
     evaluate::presets::expand,
-    plans::{Settings, answers::read, measure, report::markdown},
+    plans::{Settings, answers::read, contest::report::ContestReport, measure, report::markdown},
 };
 
 use super::CliResult;
@@ -52,6 +52,9 @@ struct EvaluateArgs {
     /// Resamples of every bootstrap
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
+    /// Write charts of cost over quality into this folder
+    #[arg(long)]
+    plots: Option<PathBuf>,
     /// How the report is written
     #[arg(long, value_enum, default_value = "md")]
     format: Format,
@@ -66,10 +69,15 @@ pub(crate) fn run(args: &PlansArgs) -> CliResult {
     }
     let settings = Settings { only: expand(&args.models), seeds: args.seeds, rounds: args.rounds as usize };
     let report = measure(&sets, &settings);
-    if report.probes.is_empty() && report.deferral.is_empty() {
+    if report.contests.is_empty() && report.probes.is_empty() && report.deferral.is_empty() {
         return Err(
             "no set has answers of cheap models to compare, or signals of two models; check --data and --models".into(),
         );
+    }
+    for plot in report.contests.iter().filter(|_| args.plots.is_some()).map(ContestReport::plot) {
+        let folder = args.plots.clone().unwrap_or_default();
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(plot.file), plot.svg)?;
     }
     match args.format {
         Format::Md => write!(std::io::stdout(), "{}", markdown(&report))?,

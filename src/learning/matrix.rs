@@ -134,7 +134,14 @@ impl Normal {
     /// Returns the solution by Cholesky's method; directions without any weight get 0.
     pub fn solve(mut self) -> Vec<f64> {
         self.factor();
-        self.substitute()
+        let side = std::mem::take(&mut self.b);
+        self.substitute(side)
+    }
+
+    /// Returns the solutions for other right sides than the one that has grown, as [`Normal::solve`].
+    pub fn solve_for(mut self, sides: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        self.factor();
+        sides.into_iter().map(|side| self.substitute(side)).collect()
     }
 
     /// Returns the diagonal of the left side.
@@ -159,19 +166,19 @@ impl Normal {
         }
     }
 
-    fn substitute(mut self) -> Vec<f64> {
+    fn substitute(&self, mut side: Vec<f64>) -> Vec<f64> {
         let n = self.size;
         for i in 0..n {
-            let sum: f64 = (0..i).map(|k| self.a[i * n + k] * self.b[k]).sum();
+            let sum: f64 = (0..i).map(|k| self.a[i * n + k] * side[k]).sum();
             let pivot = self.a[i * n + i];
-            self.b[i] = if pivot > 1e-12 { (self.b[i] - sum) / pivot } else { 0.0 };
+            side[i] = if pivot > 1e-12 { (side[i] - sum) / pivot } else { 0.0 };
         }
         for i in (0..n).rev() {
-            let sum: f64 = (i + 1..n).map(|k| self.a[k * n + i] * self.b[k]).sum();
+            let sum: f64 = (i + 1..n).map(|k| self.a[k * n + i] * side[k]).sum();
             let pivot = self.a[i * n + i];
-            self.b[i] = if pivot > 1e-12 { (self.b[i] - sum) / pivot } else { 0.0 };
+            side[i] = if pivot > 1e-12 { (side[i] - sum) / pivot } else { 0.0 };
         }
-        self.b
+        side
     }
 }
 
@@ -236,6 +243,20 @@ mod tests {
         let solution = system.solve();
 
         assert!((solution[0] - 1.0).abs() < 1e-9 && (solution[1] - 2.0).abs() < 1e-9, "{solution:?}");
+    }
+
+    #[test]
+    fn other_right_sides_are_solved_by_the_same_left_one() {
+        let mut system = Normal::new(2);
+        system.add(&[1.0, 2.0], 1.0, 5.0);
+        system.add(&[3.0, -1.0], 1.0, 1.0);
+
+        // The left side is [[10, -1], [-1, 5]].
+        let solutions = system.solve_for(vec![vec![9.0, 4.0], vec![-2.0, 10.0]]);
+
+        for (solution, expected) in solutions.iter().zip([[1.0, 1.0], [0.0, 2.0]]) {
+            assert!(solution.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-9));
+        }
     }
 
     proptest! {

@@ -2,7 +2,11 @@
 //!
 //! ```text
 //! answers     records           -> who answered what, how well, at which cost, with which signals
-//! agreement   answers of probes -> how likely each model is right, and who answers
+//! priors      rows              -> what is expected of each model before anyone is asked
+//! committee   rows              -> who is worth having on a committee
+//! fitting     rows              -> probe and agree: what answers weigh (votes), and what asking on is worth (values)
+//! contest     folds             -> that plan, routing, cascades and cascade routing, each by what was fitted on other prompts
+//! agreement   answers of probes -> always probing: how likely each model is right, and who answers
 //! trial       folds             -> probes and settings chosen on other prompts, and what came of them
 //! channels    answers           -> how many independent voices a set of models has
 //! deferral    signals           -> how well a test tells when a small model's answer is not enough
@@ -17,16 +21,24 @@
 
 pub mod agreement;
 pub mod answers;
+pub mod ballots;
 pub mod channels;
+pub mod committee;
+pub mod contest;
 pub mod deferral;
+pub mod fitting;
 mod logistic;
+pub mod priors;
 pub mod report;
 pub mod trial;
+pub mod values;
+pub mod votes;
 
 use rand::seq::SliceRandom;
 
 use self::{
     answers::{Answered, Recorded},
+    contest::report::ContestReport,
     report::{DeferralReport, ProbeReport, Report},
 };
 use super::encoder::stage_rng;
@@ -47,10 +59,16 @@ pub struct Settings {
 
 /// Measures what can be measured on each set: agreement where answers are recorded, deferral where signals are.
 pub fn measure(sets: &[Recorded], settings: &Settings) -> Report {
-    let mut report =
-        Report { seeds: settings.seeds, rounds: settings.rounds, probes: Vec::new(), deferral: Vec::new() };
+    let mut report = Report {
+        seeds: settings.seeds,
+        rounds: settings.rounds,
+        contests: Vec::new(),
+        probes: Vec::new(),
+        deferral: Vec::new(),
+    };
     for set in sets {
         let answered = Answered::of(set, &settings.only);
+        report.contests.extend(answered.as_ref().and_then(|set| ContestReport::of(set, settings)));
         report.probes.extend(answered.and_then(|set| ProbeReport::of(&set, settings)));
         report.deferral.extend(DeferralReport::of(set, settings));
     }

@@ -33,4 +33,7 @@ pub use document::{
 };
 pub use heard::{Answer, Heard, MOST_MEMBERS, MemberSet};
 pub use posterior::{Posterior, VoteWeights, clamped_logit};
-pub use step::{Advice, AgreementModel, Charges, FEATURES, Features, Member, Step, features, first_features, width};
+pub use step::{
+    Advice, AgreementModel, Charges, FEATURES, Features, FirstFeatures, Member, Step, features, first_features,
+    first_width, width,
+};

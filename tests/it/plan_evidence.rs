@@ -67,7 +67,29 @@ fn agreement_of_cheap_models_reaches_the_dear_one_and_signals_tell_when_to_go_on
     let tests = report["deferral"][0]["tests"].as_array().unwrap();
     let area = |name: &str| tests.iter().find(|test| test[0] == name).unwrap()[1]["value"].as_f64().unwrap();
     assert!(area("mean log-probability") > 0.99 && area("learned over all of them") > 0.99, "{tests:?}");
-    assert!(tables.contains("## letters: probe and agree") && tables.contains("## signals: deferral"), "{tables}");
+    let titles = ["## letters: plans against each other", "## letters: always probing", "## signals: deferral"];
+    assert!(titles.iter().all(|title| tables.contains(title)), "{tables}");
+}
+
+#[test]
+fn plans_are_held_against_each_other_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out_answers(folder.path());
+    let arguments = ["--seeds", "1", "--rounds", "20", "--plots", "charts", "--format", "json"];
+
+    let (report, error) = evaluate(folder.path(), &arguments);
+
+    let report: Value = serde_json::from_str(&report).unwrap_or_else(|fault| panic!("{fault}: {error}"));
+    let contest = &report["contests"][0];
+    let line = |plan: &str| contest["plans"].as_array().unwrap().iter().find(|line| line["plan"] == plan).unwrap();
+    let agree = line("probe and agree");
+    let parity = |of: usize| agree["parity"][of]["value"].as_f64().unwrap();
+    // Two cheap calls for each prompt, the dear one for a third of them.
+    assert!(parity(0).abs() < 0.5 && parity(1) < 36.0, "{agree}");
+    let gap = |plan: &str| line(plan)["gap_closed"]["value"].as_f64().unwrap();
+    assert!(gap("probe and agree") > 90.0 && gap("routing by category") < 20.0, "{contest}");
+    let chart = fs::read_to_string(folder.path().join("charts/letters-plans.svg")).unwrap();
+    assert!(chart.starts_with("<svg") && chart.contains("cascade routing"));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub fn plots(sets: &[SetReport]) -> Vec<Plot> {
 }
 
 /// A set is named by whoever made it; a file name must not lead elsewhere.
-fn file_name(set: &str) -> String {
+pub fn file_name(set: &str) -> String {
     set.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' }).collect()
 }
 
@@ -87,29 +87,25 @@ fn short(value: f64) -> String {
 }
 
 fn cost_quality(set: &SetReport) -> String {
-    let singles: Vec<(f64, f64)> =
-        set.models.iter().map(|single| (1_000.0 * single.cost, 100.0 * single.quality)).collect();
-    let curves: Vec<(&str, Vec<(f64, f64)>)> = set
-        .curves
-        .iter()
-        .map(|(name, points)| (name.as_str(), points.iter().map(|(x, y)| (1_000.0 * x, 100.0 * y)).collect()))
-        .collect();
-    let all = || singles.iter().chain(curves.iter().flat_map(|(_, points)| points)).filter(|point| point.0 > 0.0);
-    let costs = all().fold((f64::INFINITY, 0.0_f64), |range, point| (range.0.min(point.0), range.1.max(point.0)));
-    let lowest = all().map(|point| point.1).fold(100.0, f64::min);
-    let highest = all().map(|point| point.1).fold(0.0, f64::max);
-    let frame = Frame {
-        x: Scale { values: (costs.0 * 0.8, costs.1 * 1.25), pixels: (60.0, 640.0), is_logarithmic: true },
-        y: Scale {
-            values: ((lowest - 3.0).max(0.0), (highest + 2.0).min(100.0)),
-            pixels: (430.0, 50.0),
-            is_logarithmic: false,
-        },
-    };
+    let singles: Vec<(&str, (f64, f64))> =
+        set.models.iter().map(|single| (single.model.as_str(), (single.cost, single.quality))).collect();
+    let curves: Vec<(&str, &[(f64, f64)])> =
+        set.curves.iter().map(|(name, points)| (name.as_str(), points.as_slice())).collect();
+    cost_quality_chart(&format!("{}: cost and quality, {} prompts", set.set, set.prompts), &singles, &curves)
+}
+
+/// Draws curves of cost (USD) and quality (`[0, 1]`) beside named single models and their hull.
+pub fn cost_quality_chart(title: &str, singles: &[(&str, (f64, f64))], curves: &[(&str, &[(f64, f64)])]) -> String {
+    let scaled = |point: &(f64, f64)| (1_000.0 * point.0, 100.0 * point.1);
+    let points: Vec<(f64, f64)> = singles.iter().map(|(_, point)| scaled(point)).collect();
+    let curves: Vec<(&str, Vec<(f64, f64)>)> =
+        curves.iter().map(|(name, points)| (*name, points.iter().map(scaled).collect())).collect();
+    let all: Vec<(f64, f64)> = points.iter().chain(curves.iter().flat_map(|(_, points)| points)).copied().collect();
+    let frame = frame_around(&all);
     let mut svg = Svg::new((860.0, 480.0));
-    svg.text((60.0, 22.0), Anchor::Start, 14.0, &format!("{}: cost and quality, {} prompts", set.set, set.prompts));
+    svg.text((60.0, 22.0), Anchor::Start, 14.0, title);
     frame.draw(&mut svg, ("US dollars per thousand prompts", "quality, %"));
-    let hull = super::curve::Curve::hull(singles.iter().copied());
+    let hull = super::curve::Curve::hull(points.iter().copied());
     svg.line(&frame.place_lines(hull.points()), BLACK, 1.5);
     svg.text((660.0, 60.0), Anchor::Start, 11.0, "hull of single models");
     svg.line(&[(644.0, 56.0), (656.0, 56.0)], BLACK, 1.5);
@@ -119,14 +115,26 @@ fn cost_quality(set: &SetReport) -> String {
         svg.line(&[(644.0, y - 4.0), (656.0, y - 4.0)], colour, 1.8);
         svg.text((660.0, y), Anchor::Start, 11.0, name);
     }
-    for (single, point) in set.models.iter().zip(frame.place(&singles)) {
-        svg.dot(point, 3.0, BLACK);
-        let is_corner = hull.points().contains(&(1_000.0 * single.cost, 100.0 * single.quality));
-        if is_corner {
-            svg.text((point.0 + 5.0, point.1 + 12.0), Anchor::Start, 9.0, &single.model);
+    for ((name, _), (point, place)) in singles.iter().zip(points.iter().zip(frame.place(&points))) {
+        svg.dot(place, 3.0, BLACK);
+        if hull.points().contains(point) {
+            svg.text((place.0 + 5.0, place.1 + 12.0), Anchor::Start, 9.0, name);
         }
     }
     svg.render()
+}
+
+/// Returns a frame with room for points of cost and quality; those that cost nothing have no place on it.
+fn frame_around(points: &[(f64, f64)]) -> Frame {
+    let all = || points.iter().filter(|point| point.0 > 0.0);
+    let costs = all().fold((f64::INFINITY, 0.0_f64), |range, point| (range.0.min(point.0), range.1.max(point.0)));
+    let lowest = all().map(|point| point.1).fold(100.0, f64::min);
+    let highest = all().map(|point| point.1).fold(0.0, f64::max);
+    let qualities = ((lowest - 3.0).max(0.0), (highest + 2.0).min(100.0));
+    Frame {
+        x: Scale { values: (costs.0 * 0.8, costs.1 * 1.25), pixels: (60.0, 640.0), is_logarithmic: true },
+        y: Scale { values: qualities, pixels: (430.0, 50.0), is_logarithmic: false },
+    }
 }
 
 /// Cells of the reliability diagrams.

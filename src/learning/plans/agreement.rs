@@ -114,6 +114,7 @@ mod tests {
             cost: vec![1.0, 2.0, 3.0, 20.0],
             tokens: vec![50.0; 4],
             input_tokens: 100.0,
+            category: 0,
         }
     }
 

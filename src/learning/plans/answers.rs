@@ -14,6 +14,8 @@ use crate::learning::{
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Line {
+    /// Benchmark or category.
+    pub task: String,
     /// Quality in `[0, 1]`.
     pub score: Vec<Option<f64>>,
     /// USD of each call.
@@ -89,7 +91,7 @@ fn check(line: &Line, models: usize) -> Result<(), String> {
 }
 
 /// One prompt that every model answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// By model; equal numbers are equal answers, `None` is no answer.
     pub answer: Vec<Option<i64>>,
@@ -101,6 +103,8 @@ pub struct Row {
     pub tokens: Vec<f64>,
     /// Tokens of the prompt; 0 if unknown.
     pub input_tokens: f64,
+    /// Number of its task.
+    pub category: usize,
 }
 
 /// Complete rows of the models that are compared.
@@ -123,9 +127,11 @@ impl Answered {
         let cells = |line: &Line| -> Vec<Option<Cell>> {
             (0..set.meta.models.len()).map(|column| Cell::of(&set.meta, line, column)).collect()
         };
-        let table: Vec<(Vec<Option<Cell>>, f64)> =
-            set.lines.iter().map(|line| (cells(line), line.in_tok.unwrap_or(0.0))).collect();
-        let useful: Vec<&(Vec<Option<Cell>>, f64)> =
+        let mut categories: Vec<&str> = set.lines.iter().map(|line| line.task.as_str()).collect();
+        categories.sort_unstable();
+        categories.dedup();
+        let table: Vec<(Vec<Option<Cell>>, &Line)> = set.lines.iter().map(|line| (cells(line), line)).collect();
+        let useful: Vec<&(Vec<Option<Cell>>, &Line)> =
             table.iter().filter(|(cells, _)| cells.iter().flatten().count() > 1).collect();
         let mut columns: Vec<usize> = (0..set.meta.models.len()).collect();
         columns.retain(|column| {
@@ -140,9 +146,10 @@ impl Answered {
             models.extend(is_new.then_some(name));
             is_new
         });
-        let row = |(cells, input): &&(Vec<Option<Cell>>, f64)| {
+        let row = |(cells, line): &&(Vec<Option<Cell>>, &Line)| {
             let cells: Option<Vec<Cell>> = columns.iter().map(|column| cells[*column]).collect();
-            Some(Row::of(&cells?, *input))
+            let category = categories.partition_point(|known| *known < line.task.as_str());
+            Some(Row { category, ..Row::of(&cells?, line.in_tok.unwrap_or(0.0)) })
         };
         let rows: Vec<Row> = useful.iter().filter_map(row).collect();
         (models.len() > 1 && !rows.is_empty()).then(|| Self { name: set.meta.name.clone(), models, rows })
@@ -194,6 +201,7 @@ impl Row {
             cost: cells.iter().map(|cell| cell.cost).collect(),
             tokens: cells.iter().map(|cell| cell.tokens).collect(),
             input_tokens,
+            category: 0,
         }
     }
 }

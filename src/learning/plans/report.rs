@@ -6,13 +6,14 @@ use super::{
     Settings,
     answers::{Answered, Recorded, Row},
     channels::effective,
+    contest::report::ContestReport,
     deferral::{Case, TESTS, Test, cases, learned, normalised_area},
     trial::{Points, SHARE, Trial, area, best, singles},
 };
 use crate::learning::evaluate::{bootstrap::Resamples, choices::mean, curve::Curve, metrics::Figure};
 
 /// Of the bootstrap; a table is the same each time it is made.
-const SEED: u64 = 7;
+pub const SEED: u64 = 7;
 
 /// Everything about one run.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub seeds: u64,
     /// Resamples of every bootstrap.
     pub rounds: usize,
+    /// Plans against each other, where answers can be compared.
+    pub contests: Vec<ContestReport>,
     /// Sets whose answers can be compared.
     pub probes: Vec<ProbeReport>,
     /// Sets of two models with signals.
@@ -106,7 +109,7 @@ impl ProbeReport {
             best_single: set.models.get(best)?.clone(),
             best_quality,
             best_cost,
-            channels: effective(&set.rows, &all),
+            channels: effective(&rows, &all),
             models: all.len(),
             gap_closed: measured.gap_closed(),
             lines: vec![
@@ -163,6 +166,7 @@ impl Measured<'_> {
     }
 
     fn probes(&self) -> Vec<Probes> {
+        let rows: Vec<&Row> = self.set.rows.iter().collect();
         let mut found: Vec<Probes> = Vec::new();
         for probes in self.trials.iter().flat_map(|trial| &trial.probes) {
             let mut members = probes.clone();
@@ -171,7 +175,7 @@ impl Measured<'_> {
                 members.iter().filter_map(|member| self.set.models.get(*member).cloned()).collect();
             match found.iter_mut().find(|known| known.models == models) {
                 Some(known) => known.folds += 1,
-                None => found.push(Probes { models, folds: 1, channels: effective(&self.set.rows, &members) }),
+                None => found.push(Probes { models, folds: 1, channels: effective(&rows, &members) }),
             }
         }
         found.sort_by(|a, b| b.folds.cmp(&a.folds).then_with(|| a.models.cmp(&b.models)));
@@ -183,7 +187,7 @@ impl Measured<'_> {
 const DOLLARS: [f64; 14] = [0.0, 1.0, 3.0, 10.0, 30.0, 60.0, 100.0, 200.0, 400.0, 800.0, 2e3, 5e3, 2e4, 1e9];
 
 /// Returns what one who knows every score and cost of single calls makes, by weight of a dollar.
-fn oracle(rows: &[Row]) -> Vec<Points> {
+pub fn oracle(rows: &[Row]) -> Vec<Points> {
     let pick = |row: &Row, weight: f64| {
         let calls = row.cost.iter().zip(&row.score);
         let utility = |call: &(&f64, &f64)| *call.1 - weight * call.0;
@@ -226,6 +230,7 @@ pub fn markdown(report: &Report) -> String {
         "Every prompt by what was fitted and chosen on other prompts (five folds); means of {seeds} divisions; 95 % intervals of \
          {rounds} resamples of the prompts. No router takes part.\n"
     );
+    report.contests.iter().for_each(|set| text += &set.markdown());
     report.probes.iter().for_each(|set| probes(&mut text, set));
     report.deferral.iter().for_each(|set| deferral(&mut text, set));
     text
@@ -234,7 +239,7 @@ pub fn markdown(report: &Report) -> String {
 fn probes(text: &mut String, set: &ProbeReport) {
     let (name, cost) = (&set.best_single, 1e3 * set.best_cost);
     *text += &format!(
-        "\n## {}: probe and agree\n\n{} prompts, {} models with {:.1} voices (K*). Best single model: {name}, {:.1} % right, {cost:.3} \
+        "\n## {}: always probing\n\n{} prompts, {} models with {:.1} voices (K*). Best single model: {name}, {:.1} % right, {cost:.3} \
          USD per thousand prompts. Gap closed between the hull of single models and the oracle of single calls: {} %; at most \
          {:.0} % of that cost in the second line.\n\n| plan | quality, % of the best | cost, % of the best |\n|---|---|---|\n",
         set.set,

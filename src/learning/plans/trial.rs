@@ -178,11 +178,11 @@ fn mean_of(agreement: &Agreement, rows: &[&Row], weight: f64) -> (f64, f64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Two probes that agree where they are right, an echo of the first, and a dear model that is right always.
-    fn made_up(prompts: usize) -> Answered {
+    pub(in crate::learning::plans) fn made_up(prompts: usize) -> Answered {
         let row = |index: usize| {
             let is_easy = !index.is_multiple_of(3);
             let (right, wrong) = (Some(index as i64), Some(-1 - index as i64));
@@ -193,6 +193,7 @@ mod tests {
                 cost: vec![0.01, 0.01, 0.01, 1.0],
                 tokens: vec![20.0; 4],
                 input_tokens: 50.0,
+                category: 0,
             }
         };
         let models = ["a", "b", "echo", "dear"].map(str::to_owned).to_vec();

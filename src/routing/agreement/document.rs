@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     heard::{MOST_MEMBERS, MemberSet},
     posterior::VoteWeights,
-    step::{AgreementModel, Member, Worth, width},
+    step::{AgreementModel, Member, Worth, first_width, width},
 };
 use crate::domain::ModelName;
 
@@ -198,7 +198,7 @@ impl Check<'_> {
             self.fault("first", &format!("{found} entries for {members} members"));
         }
         let entries = self.document.first.iter().enumerate();
-        entries.map(|(index, worth)| self.worth(worth, members + 1, &format!("first[{index}]"))).collect()
+        entries.map(|(index, worth)| self.worth(worth, first_width(members), &format!("first[{index}]"))).collect()
     }
 
     fn further(&mut self) -> Vec<[Option<Worth>; MOST_MEMBERS]> {

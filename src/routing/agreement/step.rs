@@ -48,11 +48,21 @@ pub fn features(posterior: &Posterior, logit: f64) -> Features {
     features
 }
 
-/// Returns the features before anyone was asked: constant, and the logits of all members.
-pub fn first_features(logits: &[f64], members: usize) -> [f64; MOST_MEMBERS + 1] {
-    let mut features = [0.0; MOST_MEMBERS + 1];
-    let logits = (0..members).map(|member| at(logits, member));
-    features.iter_mut().zip(std::iter::once(1.0).chain(logits)).for_each(|(place, value)| *place = value);
+/// Features before anyone was asked, with room for the largest committee; [`first_width`] of them are used.
+pub type FirstFeatures = [f64; first_width(MOST_MEMBERS)];
+
+/// Returns how many features a committee of this many members has before anyone was asked.
+pub const fn first_width(members: usize) -> usize {
+    1 + members + members * (members + 1) / 2
+}
+
+/// Returns the features before anyone was asked: constant, the logits of all members, and their products by pair and by square.
+pub fn first_features(logits: &[f64], members: usize) -> FirstFeatures {
+    let mut features = [0.0; first_width(MOST_MEMBERS)];
+    let logit = |member: usize| at(logits, member);
+    let products = (0..members).flat_map(|one| (one..members).map(move |other| logit(one) * logit(other)));
+    let values = std::iter::once(1.0).chain((0..members).map(logit)).chain(products);
+    features.iter_mut().zip(values).for_each(|(place, value)| *place = value);
     features
 }
 

@@ -25,7 +25,7 @@ fn document(mut number: impl FnMut() -> f64) -> AgreementDocument {
         gain: vec![numbers(width), numbers(width)],
         later: vec![numbers(width), numbers(width)],
     };
-    let first = (0..MEMBERS).map(|_| worth(MEMBERS + 1)).collect();
+    let first = (0..MEMBERS).map(|_| worth(first_width(MEMBERS))).collect();
     let mut further = Vec::new();
     for set in MemberSet::all(MEMBERS, MOST - 1) {
         for next in (0..MEMBERS).filter(|next| !set.has(*next)) {
