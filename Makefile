@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 POINTSMAN := $(TARGET)/debug/pointsman
 SDK := $(TARGET)/sdk
 
-.PHONY: run build parts test check rust sdk compatibility load help
+.PHONY: run build parts test check rust sdk compatibility soak load help
 
 run: parts ## Build, fetch the default model and ONNX Runtime, start the gateway
 	$(POINTSMAN) serve $(ARGS)
@@ -33,6 +33,9 @@ sdk: parts $(SDK)/python/.installed ## The real OpenAI SDK against the gateway
 
 compatibility: parts $(if $(CI)$(shell command -v npm),$(SDK)/node/.installed) ## compatcanary against the gateway
 	python3 tests/sdk/compatibility.py $(POINTSMAN) $(SDK)/node
+
+soak: parts ## Half an hour of local answers, two of three given up in the middle; SOAK_MINUTES shortens it
+	cargo test --locked --test it -- --ignored --nocapture half_an_hour
 
 load: ## Requests per second and added latency, against the bare upstream and a minimal proxy
 	benches/load/run

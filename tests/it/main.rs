@@ -16,6 +16,7 @@ mod caching;
 mod cascade;
 mod command_line;
 mod deploy;
+mod engines;
 mod errors;
 mod evaluate;
 mod feedback;

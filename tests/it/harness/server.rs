@@ -158,6 +158,14 @@ impl Server {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// Returns the memory that the program holds.
+    #[cfg(feature = "local")]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kibibytes") << 10
+    }
+
     /// Waits for the end of the program; returns how it ended, its log, and its folder.
     pub(crate) async fn end(mut self) -> (ExitStatus, String, TempDir) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
