@@ -53,7 +53,7 @@ pub use learner::{BanditAlgorithm, Learner};
 pub use limits::{KeyLimits, Limits, Timeouts};
 pub use model::{Modality, ModelFacts, ModelKind, Prices, Tag};
 pub use money::{NanoUsd, PricePerMillion};
-pub use plan::{Cascade, Leg, Plan, PlanKind, Rung};
+pub use plan::{AnswerEvidence, Cascade, CascadeRouting, Leg, ModelProspect, Plan, PlanKind, Rung};
 pub use preferences::Preferences;
 pub use principal::Principal;
 pub use priority::Priority;

@@ -3,6 +3,7 @@
 //! ```text
 //! execute    Executor::run(plan, job)     one arm per kind of plan
 //! cascade    rungs in order               an answer is held back until it has passed its tests
+//! routed     one answer at a time         stop or ask another, by what is believed of each
 //! gather     an answer under watch        given up while it is written, when its tokens are doubtful
 //! deferral   the tests                    pure
 //! legs       what such plans share        asking a leg, holding its answer back, verdicts
@@ -41,6 +42,7 @@ mod model;
 mod models;
 mod opening;
 mod retry;
+mod routed;
 mod single;
 #[cfg(test)]
 mod tests;
@@ -102,6 +104,7 @@ impl Executor {
                 let job = Job { drafter: Some(draft), ..job };
                 Box::pin(single::run(executor, Course::of(leg, fallbacks), job))
             }
+            Plan::CascadeRouting(plan) => Box::pin(routed::run(executor, plan, job)),
             Plan::Cascade(cascade) => Box::pin(cascade::run(executor, cascade, job)),
         }
     }

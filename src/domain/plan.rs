@@ -3,10 +3,14 @@
 //! Legs are counted in the order of [`Plan::legs`]; that number is what attempts and verdicts call their leg.
 
 mod cascade;
+mod routed;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::cascade::{Cascade, Rung};
+pub use self::{
+    cascade::{Cascade, Rung},
+    routed::{AnswerEvidence, CascadeRouting, ModelProspect},
+};
 use super::{ids::ModelName, money::NanoUsd};
 
 /// One call in a plan.
@@ -38,6 +42,8 @@ pub enum Plan {
     },
     /// One model after another, until an answer passes its tests.
     Cascade(Cascade),
+    /// After every answer the step that is worth most: stop, or ask one more.
+    CascadeRouting(CascadeRouting),
 }
 
 /// The name of a kind of plan, a closed set for headers and metrics.
@@ -50,6 +56,8 @@ pub enum PlanKind {
     Speculative,
     /// [`Plan::Cascade`].
     Cascade,
+    /// [`Plan::CascadeRouting`].
+    CascadeRouting,
 }
 
 impl PlanKind {
@@ -59,6 +67,7 @@ impl PlanKind {
             Self::Single => "single",
             Self::Speculative => "speculative",
             Self::Cascade => "cascade",
+            Self::CascadeRouting => "cascade_routing",
         }
     }
 }
@@ -70,6 +79,7 @@ impl Plan {
             Self::Single { .. } => PlanKind::Single,
             Self::Speculative { .. } => PlanKind::Speculative,
             Self::Cascade(_) => PlanKind::Cascade,
+            Self::CascadeRouting(_) => PlanKind::CascadeRouting,
         }
     }
 
@@ -80,6 +90,7 @@ impl Plan {
                 std::iter::once(leg).chain(fallbacks).collect()
             }
             Self::Cascade(cascade) => cascade.legs().collect(),
+            Self::CascadeRouting(routed) => routed.legs().collect(),
         };
         legs.into_iter()
     }
@@ -95,6 +106,13 @@ impl Plan {
             Self::Cascade(cascade) => {
                 let rungs = cascade.rungs.iter().flat_map(Rung::legs).map(|leg| upper(&leg.model)).sum::<NanoUsd>();
                 rungs + dearest(&cascade.fallbacks)
+            }
+            Self::CascadeRouting(routed) => {
+                let mut models: Vec<_> = routed.prospects.iter().map(|prospect| upper(&prospect.leg.model)).collect();
+                models.sort_unstable_by(|a, b| b.cmp(a));
+                let judges: NanoUsd =
+                    routed.evidence.iter().filter_map(|one| one.judge()).map(|leg| upper(&leg.model)).sum();
+                models.into_iter().take(routed.most_legs as usize).map(|model| model + judges).sum()
             }
         }
     }

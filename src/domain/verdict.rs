@@ -68,6 +68,8 @@ pub enum Cause {
     JudgeUnreadable,
     /// It is larger than what is held back for a test.
     TooLarge,
+    /// What its quality is taken to be, against that of others and their cost.
+    Utility,
     /// The call failed; its attempt has the code.
     Error,
     /// No other model answered.
@@ -105,6 +107,7 @@ impl Cause {
             Self::JudgeFailed => "judge_failed",
             Self::JudgeUnreadable => "judge_unreadable",
             Self::TooLarge => "too_large",
+            Self::Utility => "utility",
             Self::Error => "error",
             Self::NoBetter => "no_better",
         }

@@ -70,7 +70,8 @@ impl Run {
         if rung.defer.is_empty() {
             return self.untested(place).await;
         }
-        let (job, shape) = self.legs.held(&rung.leg, reads(rung));
+        let reads = rung.defer.iter().map(Reads::of).max().unwrap_or(Reads::Text);
+        let (job, shape) = self.legs.held(&rung.leg, reads);
         let opened = match self.legs.ask(&place, job).await {
             Ok(opened) => opened,
             Err(error) => return self.failed(&place, error, shape),
@@ -193,14 +194,4 @@ impl Run {
     fn failure(&mut self) -> ExecuteError {
         self.failure.take().unwrap_or(ExecuteError::DeadlineExceeded { attempts: self.legs.attempts() })
     }
-}
-
-/// Returns what the tests of a rung read.
-fn reads(rung: &Rung) -> Reads {
-    let of = |test: &DeferralTest| match test {
-        DeferralTest::Margin { .. } => Reads::Margins,
-        DeferralTest::Logprob { .. } => Reads::Logprobs,
-        _ => Reads::Text,
-    };
-    rung.defer.iter().map(of).max().unwrap_or(Reads::Text)
 }

@@ -7,7 +7,7 @@
 
 mod form;
 mod refusal;
-mod tokens;
+pub(super) mod tokens;
 
 use super::answer::Answer;
 use crate::{

@@ -9,7 +9,7 @@ use super::{
     Course, Executor, Job, Opened, Operation, answer::Shape, deferral::Objection, error::ExecuteError, single,
 };
 use crate::{
-    domain::{Cause, Leg, Reply, Ruling, Verdict},
+    domain::{Cause, DeferralTest, Leg, Reply, Ruling, Verdict},
     error::Code,
     wire::chat::ChatCall,
 };
@@ -30,6 +30,17 @@ pub(super) enum Reads {
     Logprobs,
     /// Those of the second tokens too.
     Margins,
+}
+
+impl Reads {
+    /// Returns what a test reads.
+    pub(super) fn of(test: &DeferralTest) -> Self {
+        match test {
+            DeferralTest::Margin { .. } => Self::Margins,
+            DeferralTest::Logprob { .. } => Self::Logprobs,
+            _ => Self::Text,
+        }
+    }
 }
 
 /// The legs of a chat plan under way.

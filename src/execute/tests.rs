@@ -4,6 +4,7 @@ mod cascade;
 mod fake;
 mod journal;
 mod money;
+mod routed;
 
 use std::{sync::Arc, time::Duration};
 

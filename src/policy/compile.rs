@@ -3,6 +3,7 @@
 mod bandit;
 mod cache;
 mod cascade;
+mod cascade_routing;
 mod rules;
 mod scored;
 mod strategy;

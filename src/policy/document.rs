@@ -4,6 +4,7 @@ pub mod bandit;
 mod cache;
 pub mod capability;
 pub mod cascade;
+pub mod cascade_routing;
 mod cluster;
 mod difficulty;
 mod nearest;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bandit::*, capability::*, cascade::*, rules::*};
+pub use self::{bandit::*, capability::*, cascade::*, cascade_routing::*, rules::*};
 pub use self::{
     cache::{CacheRuleDocument, JudgeDocument, JudgeModelDocument, NearMissDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
@@ -137,6 +138,8 @@ pub enum StrategyDocument {
     Bandit(BanditDocument),
     /// One model after another, until an answer passes its tests.
     Cascade(CascadeDocument),
+    /// One answer at a time, and another only where it is worth its cost.
+    CascadeRouting(CascadeRoutingDocument),
 }
 
 /// Always the same model.

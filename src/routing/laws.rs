@@ -5,11 +5,11 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters, Cluster, ClusterParameters,
-    Condition, Confidence, Constraints, CostGoal, Difficulty, DifficultyParameters, Explanation, Fixed,
-    FixedParameters, Goals, Interval, Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost,
-    QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Weight, Weighted, WeightedParameters, WinRate,
-    WinRateParameters, samples::any_ask,
+    Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters, CascadeRouting,
+    CascadeRoutingParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal, Difficulty,
+    DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Interval, Named, Nearest, NearestParameters,
+    Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Weight,
+    Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
 };
 use crate::domain::{
     Ask, BanditAlgorithm, Candidate, DeferralTest, Learner, Leg, ModelName, NanoUsd, Probability, Rung, Tag,
@@ -86,6 +86,19 @@ fn cascade() -> Cascade {
     .unwrap()
 }
 
+fn cascade_routing() -> CascadeRouting {
+    CascadeRouting::new(CascadeRoutingParameters {
+        constraints: constraints(),
+        cost_weight: Weight { value: 0.3, min: 0.1, max: 2.0 },
+        most_legs: 3,
+        correlation: 0.5,
+        evidence: Vec::new(),
+        reject: Vec::new(),
+        max_fallbacks: 2,
+    })
+    .unwrap()
+}
+
 fn difficulty() -> Difficulty {
     let threshold = Weight { value: 0.6, min: 0.3, max: 0.9 };
     let default_model = Some(model(2));
@@ -155,6 +168,7 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(cluster()),
         Arc::new(nearest()),
         Arc::new(cascade()),
+        Arc::new(cascade_routing()),
     ]
 }
 

@@ -4,8 +4,13 @@
 //! arXiv 2410.10347, section 4). With the models `R` that have answered, a superset `M` of them is worth
 //!
 //! ```text
-//! tau(M) = E[max over m in M of q_m] - lambda * sum over m in M of c_m        q_m ~ N(mean_m, spread_m^2), held to [0, 1]
+//! tau(M) = E[max over m in M of q'_m] - lambda * sum over m in M of c_m
 //! ```
+//!
+//! where `q'_m` is what will be believed of an answer once it is there: for one that is, its mean; for one that is not, a normal
+//! variable of the same mean, whose spread is the part of the belief's own spread that looking at the answer resolves,
+//! `spread^2 / sqrt(spread^2 + noise^2)`. Where nothing can be seen of an answer that part is zero, and a second answer is worth
+//! nothing, because nobody could tell which is better.
 //!
 //! The best superset says what to do: stop if it is `R` itself, else ask the cheapest model that it adds. Costs of answers that
 //! are there are the same in every superset and left out. The expectation takes the models for independent and all of `M` for
@@ -20,8 +25,8 @@
 //! cov(q_j, q_i) = r spread_j spread_i             for j = i: spread_i^2
 //! ```
 //!
-//! Plain routing is the special case in which nothing can be seen and no second answer can help; a plain cascade that in which
-//! the order is fixed and one number decides. The tests show both.
+//! Plain routing is the special case in which nothing can be seen; a plain cascade that in which the order is fixed and one number
+//! decides. The tests show both.
 
 use super::preference::normal_share;
 
@@ -79,17 +84,27 @@ pub enum NextStep {
     GiveUp,
 }
 
-/// Returns what is best done next, where at most `most_more` further models may be asked. Prospects beyond [`MAX_PROSPECTS`] are not
-/// looked at. Without an answer yet, someone is asked even if nobody is worth the cost.
-pub fn next_step(prospects: &[Prospect], most_more: usize) -> NextStep {
+/// What further answers can be, and what can be seen of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outlook {
+    /// Most further models that may be asked.
+    pub most_more: usize,
+    /// Standard deviation of the error of what is seen of an answer; `None` where nothing is.
+    pub noise: Option<f64>,
+}
+
+/// Returns what is best done next. Prospects beyond [`MAX_PROSPECTS`] are not looked at. Without an answer yet, someone is asked even
+/// if nobody is worth the cost.
+pub fn next_step(prospects: &[Prospect], outlook: Outlook) -> NextStep {
     let prospects = prospects.get(..MAX_PROSPECTS).unwrap_or(prospects);
     let in_state = |state| move |index: &usize| prospects.get(*index).is_some_and(|one| one.state == state);
     let answered: Vec<usize> = (0..prospects.len()).filter(in_state(ProspectState::Answered)).collect();
     let open: Vec<usize> = (0..prospects.len()).filter(in_state(ProspectState::Open)).collect();
     let stop = answered.iter().copied().max_by(|a, b| mean(prospects, *a).total_cmp(&mean(prospects, *b)));
-    let mut best = stop.map(|_| (value(prospects, &answered, &[]), Vec::new()));
-    for subset in subsets(&open, most_more) {
-        let value = value(prospects, &answered, &subset);
+    let known = stop.map(|best| mean(prospects, best));
+    let mut best = known.map(|value| (value, Vec::new()));
+    for subset in subsets(&open, outlook.most_more) {
+        let value = value(prospects, known, &subset, outlook.noise);
         // Of equal ones the smaller set, which comes first, stays.
         if best.as_ref().is_none_or(|(most, _)| value > *most + EQUAL) {
             best = Some((value, subset));
@@ -133,10 +148,21 @@ fn cost(prospects: &[Prospect], index: usize) -> f64 {
     prospects.get(index).map_or(0.0, |prospect| prospect.cost)
 }
 
-/// Returns `tau` of what has answered and what is added, without the costs of the former.
-fn value(prospects: &[Prospect], answered: &[usize], added: &[usize]) -> f64 {
-    let beliefs = answered.iter().chain(added).filter_map(|index| prospects.get(*index)).map(|one| one.belief);
-    expected_best(&beliefs.collect::<Vec<_>>()) - added.iter().map(|index| cost(prospects, *index)).sum::<f64>()
+/// Returns `tau` of what is known and what is added, without the cost of the former.
+fn value(prospects: &[Prospect], known: Option<f64>, added: &[usize], noise: Option<f64>) -> f64 {
+    let known = known.map(|mean| Belief { mean, spread: 0.0 });
+    let added = added.iter().filter_map(|index| prospects.get(*index));
+    let cost: f64 = added.clone().map(|prospect| prospect.cost).sum();
+    let beliefs: Vec<Belief> =
+        known.into_iter().chain(added.map(|prospect| resolved(prospect.belief, noise))).collect();
+    expected_best(&beliefs) - cost
+}
+
+/// Returns what will be believed of an answer, as far as it is known before.
+fn resolved(Belief { mean, spread }: Belief, noise: Option<f64>) -> Belief {
+    let total = noise.map(|noise| (spread.powi(2) + noise.powi(2)).sqrt());
+    let spread = total.filter(|total| *total > 0.0).map_or(0.0, |total| spread.powi(2) / total);
+    Belief { mean, spread }
 }
 
 /// Returns the expected largest of independent normal qualities held to `[0, 1]`: one minus the integral over `[0, 1]` of the
@@ -171,6 +197,11 @@ mod tests {
 
     fn open(mean: f64, spread: f64, cost: f64) -> Prospect {
         Prospect { belief: Belief { mean, spread }, cost, state: ProspectState::Open }
+    }
+
+    /// As if what is seen was the quality itself.
+    fn next(prospects: &[Prospect], most_more: usize) -> NextStep {
+        next_step(prospects, Outlook { most_more, noise: Some(0.0) })
     }
 
     fn answered(mean: f64, spread: f64) -> Prospect {
@@ -214,26 +245,26 @@ mod tests {
     fn nobody_is_asked_who_is_gone_or_beyond_the_limit() {
         let gone = Prospect { state: ProspectState::Gone, ..open(1.0, 0.0, 0.0) };
 
-        assert_eq!(next_step(&[gone], 3), NextStep::GiveUp);
-        assert_eq!(next_step(&[answered(0.1, 0.0), open(0.9, 0.0, 0.01)], 0), NextStep::Stop(0));
-        assert_eq!(next_step(&[answered(0.1, 0.0), open(0.9, 0.0, 0.01), gone], 1), NextStep::Ask(1));
+        assert_eq!(next(&[gone], 3), NextStep::GiveUp);
+        assert_eq!(next(&[answered(0.1, 0.0), open(0.9, 0.0, 0.01)], 0), NextStep::Stop(0));
+        assert_eq!(next(&[answered(0.1, 0.0), open(0.9, 0.0, 0.01), gone], 1), NextStep::Ask(1));
     }
 
     #[test]
     fn someone_is_asked_even_if_nobody_is_worth_it() {
-        assert_eq!(next_step(&[open(0.1, 0.0, 5.0), open(0.2, 0.0, 9.0)], 2), NextStep::Ask(0));
+        assert_eq!(next(&[open(0.1, 0.0, 5.0), open(0.2, 0.0, 9.0)], 2), NextStep::Ask(0));
     }
 
     #[test]
     fn the_cheaper_of_two_that_are_worth_asking_comes_first() {
         let prospects = [open(0.8, 0.2, 0.03), open(0.7, 0.2, 0.001), open(0.1, 0.0, 0.5)];
 
-        assert_eq!(next_step(&prospects, 2), NextStep::Ask(1));
+        assert_eq!(next(&prospects, 2), NextStep::Ask(1));
     }
 
     fn any_prospects() -> impl Strategy<Value = Vec<Prospect>> {
-        proptest::collection::vec((0.0..1.0f64, 0.0..0.5f64), 1..6)
-            .prop_map(|all| all.into_iter().map(|(mean, cost)| open(mean, 0.0, cost)).collect())
+        proptest::collection::vec((0.0..1.0f64, 0.0..0.3f64, 0.0..0.5f64), 1..6)
+            .prop_map(|all| all.into_iter().map(|(mean, spread, cost)| open(mean, spread, cost)).collect())
     }
 
     /// Plain routing: one model, the best by quality minus cost.
@@ -244,13 +275,26 @@ mod tests {
     proptest! {
         #[test]
         fn plain_routing_is_the_case_in_which_nothing_can_be_seen(prospects in any_prospects()) {
-            let NextStep::Ask(chosen) = next_step(&prospects, 3) else { panic!("someone is asked first") };
+            let next = |prospects: &[Prospect]| next_step(prospects, Outlook { most_more: 3, noise: None });
+            let NextStep::Ask(chosen) = next(&prospects) else { panic!("someone is asked first") };
             let mut after = prospects.clone();
             after[chosen].state = ProspectState::Answered;
 
             let utility = prospects[chosen].belief.mean - prospects[chosen].cost;
             prop_assert!((utility - routed(&prospects)).abs() < 2.0 * EQUAL);
-            prop_assert_eq!(next_step(&after, 2), NextStep::Stop(chosen));
+            prop_assert_eq!(next(&after), NextStep::Stop(chosen));
+        }
+
+        #[test]
+        fn a_second_answer_is_worth_more_the_more_can_be_seen_of_it(
+            (mean, spread, cost) in (0.0..1.0f64, 0.0..0.3f64, 0.0..0.3f64), noise in 0.0..1.0f64, more in 0.0..1.0f64,
+        ) {
+            let goes_on = |noise| {
+                let prospects = [answered(0.6, 0.1), open(mean, spread, cost)];
+                next_step(&prospects, Outlook { most_more: 1, noise: Some(noise) }) == NextStep::Ask(1)
+            };
+
+            prop_assert!(goes_on(noise) || !goes_on(noise + more));
         }
 
         #[test]
@@ -260,7 +304,7 @@ mod tests {
         ) {
             let goes_on = |seen: f64| {
                 let prospects = [answered(seen, cheap_spread), open(mean, spread, cost)];
-                matches!(next_step(&prospects, 1), NextStep::Ask(1))
+                matches!(next(&prospects, 1), NextStep::Ask(1))
             };
             let places: Vec<bool> = (0..=100).map(|place| goes_on(f64::from(place) / 100.0)).collect();
 
@@ -273,7 +317,7 @@ mod tests {
         fn more_money_for_a_model_never_makes_it_more_attractive(
             (mean, cost) in (0.0..1.0f64, 0.0..0.5f64), more in 0.0..0.5f64
         ) {
-            let goes_on = |cost| next_step(&[answered(0.5, 0.1), open(mean, 0.1, cost)], 1) == NextStep::Ask(1);
+            let goes_on = |cost| next(&[answered(0.5, 0.1), open(mean, 0.1, cost)], 1) == NextStep::Ask(1);
 
             prop_assert!(goes_on(cost) || !goes_on(cost + more));
         }

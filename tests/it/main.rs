@@ -14,6 +14,7 @@ mod admission;
 mod architecture;
 mod caching;
 mod cascade;
+mod cascade_routing;
 mod command_line;
 mod deploy;
 mod engines;

@@ -4,7 +4,7 @@ use super::Objection;
 use crate::domain::{Cause, Statistic, TokenSignal};
 
 /// Returns the statistic of the tokens' log-probabilities; `None` without tokens.
-pub(super) fn statistic(statistic: Statistic, signals: &[TokenSignal]) -> Option<f64> {
+pub(in crate::execute) fn statistic(statistic: Statistic, signals: &[TokenSignal]) -> Option<f64> {
     let logprobs = signals.iter().map(|signal| signal.logprob);
     match statistic {
         _ if signals.is_empty() => None,

@@ -5,7 +5,9 @@ use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::*;
-use crate::domain::{Cascade, DeferralTest, ModelName, Probability, Rung, Statistic};
+use crate::domain::{
+    AnswerEvidence, Cascade, CascadeRouting, DeferralTest, ModelName, ModelProspect, Probability, Rung, Statistic,
+};
 
 /// Most tokens that a scripted answer has.
 const LONGEST: usize = 6;
@@ -61,10 +63,32 @@ fn any_cascade() -> impl Strategy<Value = Plan> {
     })
 }
 
+fn any_routed() -> impl Strategy<Value = Plan> {
+    let prospect = |index| {
+        (0.0..1.0f64, 0.0..0.3f64).prop_map(move |(quality, cost)| ModelProspect {
+            leg: leg(index),
+            quality: Probability::clamped(quality),
+            spread: 0.3,
+            cost,
+        })
+    };
+    let judge = || AnswerEvidence::Judge { leg: leg(2), noise: 0.2 };
+    let evidence = proptest::sample::subsequence(
+        vec![AnswerEvidence::Logprob { low: -3.0, high: 0.0, noise: 0.2 }, judge(), judge()],
+        0..=3,
+    );
+    (prospect(0), prospect(1), prospect(2), evidence, 1..4u32).prop_map(|(a, b, c, evidence, most_legs)| {
+        let reject = vec![DeferralTest::Length { min: None, max: Some(4) }];
+        let prospects = vec![a, b, c];
+        Plan::CascadeRouting(CascadeRouting { prospects, most_legs, correlation: 0.5, evidence, reject })
+    })
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => Just(Plan::Single { leg: leg(0), fallbacks: vec![leg(1), leg(2)] }),
         4 => any_cascade(),
+        3 => any_routed(),
     ]
 }
 

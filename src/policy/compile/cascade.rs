@@ -22,7 +22,7 @@ struct Written {
 }
 
 /// What a test becomes.
-enum Test {
+pub(super) enum Test {
     /// A condition on what the router predicts.
     Prior(Probability),
     /// A test of the answer.
@@ -109,7 +109,7 @@ impl Compiler<'_, '_> {
         self.check_rung(rung, is_last, at);
         let mut made = model.map(|model| Rung { accept_after: rung.accept_after, ..Rung::of(Leg { model }) });
         for (index, test) in rung.defer.iter().enumerate() {
-            let test = self.test((rung, test), scope, &at.key("defer").index(index));
+            let test = self.test((&rung.model, test), scope, &at.key("defer").index(index));
             match (&mut made, test) {
                 (Some(made), Some(Test::Prior(least))) => made.at_least = Some(least),
                 (Some(made), Some(Test::Of(test))) => made.defer.push(test),
@@ -141,7 +141,8 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn test(&mut self, (rung, test): (&RungDocument, &DeferDocument), scope: &Scope, at: &Path) -> Option<Test> {
+    /// Returns a test of the answers of a model.
+    pub(super) fn test(&mut self, (model, test): (&str, &DeferDocument), scope: &Scope, at: &Path) -> Option<Test> {
         Some(Test::Of(match test {
             DeferDocument::Prior(prior) => return Some(Test::Prior(self.share(prior.below, &at.key("prior"))?)),
             DeferDocument::Logprob(logprob) => self.logprob(logprob, &at.key("logprob"))?,
@@ -168,7 +169,7 @@ impl Compiler<'_, '_> {
             DeferDocument::SelfCheck(check) => {
                 let below = self.share(check.below, &at.key("self_check"))?;
                 // The name's own faults are told at the rung.
-                let model = self.catalogue.canonical(&rung.model)?;
+                let model = self.catalogue.canonical(model)?;
                 DeferralTest::Judge { leg: Leg { model }, below }
             }
         }))

@@ -59,6 +59,9 @@ impl Compiler<'_, '_> {
             }))),
             StrategyDocument::Bandit(document) => bandit(document, scope, &at.key("bandit")).map(shared),
             StrategyDocument::Cascade(cascade) => self.cascade(cascade, scope, &at.key("cascade"))?,
+            StrategyDocument::CascadeRouting(routed) => {
+                self.cascade_routing(routed, scope, &at.key("cascade_routing"))?
+            }
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
             StrategyDocument::Difficulty(difficulty) => self.difficulty(difficulty, scope, &at.key("difficulty")),
             StrategyDocument::Preference(pair) => self.preference(pair, scope, &at.key("preference"))?,
