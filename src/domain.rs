@@ -14,7 +14,9 @@ pub mod conformal;
 pub mod decision;
 pub mod deferral;
 pub mod engine_room;
+pub mod extractor;
 pub mod feedback;
+pub mod final_answer;
 pub mod ids;
 pub mod language;
 pub mod learner;
@@ -46,6 +48,7 @@ pub use conformal::{Conformal, Tail};
 pub use decision::{Alternative, Decision, NoRoute, Reason, Rejection, RejectionCode, Terms};
 pub use deferral::{AnswerForm, DeferralTest, Statistic};
 pub use engine_room::{EngineOrder, EngineRoom};
+pub use extractor::Extractor;
 pub use feedback::{Feedback, Filed, Graded};
 pub use ids::{DecisionId, KeyId, ModelName, PolicyName, ProviderName, RequestId, TenantId};
 pub use language::{Language, ParseLanguageError};
@@ -53,7 +56,9 @@ pub use learner::{BanditAlgorithm, Learner};
 pub use limits::{KeyLimits, Limits, Timeouts};
 pub use model::{Modality, ModelFacts, ModelKind, Prices, Tag};
 pub use money::{NanoUsd, PricePerMillion};
-pub use plan::{AnswerEvidence, Cascade, CascadeRouting, Leg, ModelProspect, Plan, PlanKind, Rung};
+pub use plan::{
+    AnswerEvidence, Cascade, CascadeRouting, Choosing, Ensemble, Leg, Member, ModelProspect, Plan, PlanKind, Rung,
+};
 pub use preferences::Preferences;
 pub use principal::Principal;
 pub use priority::Priority;

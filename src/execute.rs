@@ -4,6 +4,7 @@
 //! execute    Executor::run(plan, job)     one arm per kind of plan
 //! cascade    rungs in order               an answer is held back until it has passed its tests
 //! routed     one answer at a time         stop or ask another, by what is believed of each
+//! ensemble   several answers at once      a vote, or a judge; the rest is cancelled once it is decided
 //! gather     an answer under watch        given up while it is written, when its tokens are doubtful
 //! deferral   the tests                    pure
 //! legs       what such plans share        asking a leg, holding its answer back, verdicts
@@ -32,6 +33,7 @@ mod breaker;
 mod cascade;
 mod deadlines;
 mod deferral;
+mod ensemble;
 mod error;
 mod gather;
 mod job;
@@ -104,6 +106,7 @@ impl Executor {
                 let job = Job { drafter: Some(draft), ..job };
                 Box::pin(single::run(executor, Course::of(leg, fallbacks), job))
             }
+            Plan::Ensemble(plan) => Box::pin(ensemble::run(executor, plan, job)),
             Plan::CascadeRouting(plan) => Box::pin(routed::run(executor, plan, job)),
             Plan::Cascade(cascade) => Box::pin(cascade::run(executor, cascade, job)),
         }

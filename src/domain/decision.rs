@@ -40,6 +40,8 @@ pub enum Reason {
     WeakSuffices,
     /// The strategy needs evidence that the router artifact lacks: it chose by the predictions instead.
     EvidenceMissing,
+    /// Several models at once, by the policy's members.
+    Ensemble,
     /// Models in turn, until an answer passes the policy's tests.
     Cascade,
     /// Drawn to learn what callers think of its answers.
@@ -65,6 +67,7 @@ impl Reason {
             Self::StrongWins => "strong_wins",
             Self::WeakSuffices => "weak_suffices",
             Self::EvidenceMissing => "evidence_missing",
+            Self::Ensemble => "ensemble",
             Self::Cascade => "cascade",
             Self::Explored => "explored",
             Self::ScorerUnavailable => "scorer_unavailable",

@@ -3,12 +3,14 @@
 //! Legs are counted in the order of [`Plan::legs`]; that number is what attempts and verdicts call their leg.
 
 mod cascade;
+mod ensemble;
 mod routed;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     cascade::{Cascade, Rung},
+    ensemble::{Choosing, Ensemble, Member},
     routed::{AnswerEvidence, CascadeRouting, ModelProspect},
 };
 use super::{ids::ModelName, money::NanoUsd};
@@ -44,6 +46,8 @@ pub enum Plan {
     Cascade(Cascade),
     /// After every answer the step that is worth most: stop, or ask one more.
     CascadeRouting(CascadeRouting),
+    /// Several answers at once, of which one is given.
+    Ensemble(Ensemble),
 }
 
 /// The name of a kind of plan, a closed set for headers and metrics.
@@ -58,6 +62,8 @@ pub enum PlanKind {
     Cascade,
     /// [`Plan::CascadeRouting`].
     CascadeRouting,
+    /// [`Plan::Ensemble`].
+    Ensemble,
 }
 
 impl PlanKind {
@@ -68,6 +74,7 @@ impl PlanKind {
             Self::Speculative => "speculative",
             Self::Cascade => "cascade",
             Self::CascadeRouting => "cascade_routing",
+            Self::Ensemble => "ensemble",
         }
     }
 }
@@ -80,6 +87,7 @@ impl Plan {
             Self::Speculative { .. } => PlanKind::Speculative,
             Self::Cascade(_) => PlanKind::Cascade,
             Self::CascadeRouting(_) => PlanKind::CascadeRouting,
+            Self::Ensemble(_) => PlanKind::Ensemble,
         }
     }
 
@@ -91,6 +99,7 @@ impl Plan {
             }
             Self::Cascade(cascade) => cascade.legs().collect(),
             Self::CascadeRouting(routed) => routed.legs().collect(),
+            Self::Ensemble(ensemble) => ensemble.legs().collect(),
         };
         legs.into_iter()
     }
@@ -106,6 +115,12 @@ impl Plan {
             Self::Cascade(cascade) => {
                 let rungs = cascade.rungs.iter().flat_map(Rung::legs).map(|leg| upper(&leg.model)).sum::<NanoUsd>();
                 rungs + dearest(&cascade.fallbacks)
+            }
+            Self::Ensemble(ensemble) => {
+                let judge = ensemble.judge().map(|leg| upper(&leg.model)).unwrap_or_default();
+                let members = ensemble.members.iter().map(|member| upper(&member.leg.model) + judge);
+                // Fallbacks are asked where no member has answered, and then after members that may have been billed.
+                members.sum::<NanoUsd>() + dearest(&ensemble.fallbacks)
             }
             Self::CascadeRouting(routed) => {
                 let mut models: Vec<_> = routed.prospects.iter().map(|prospect| upper(&prospect.leg.model)).collect();

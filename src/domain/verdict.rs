@@ -30,6 +30,10 @@ pub enum Ruling {
     Deferred,
     /// It was cancelled while it answered, and another model is asked.
     Abandoned,
+    /// Its answer is the plan's too: it says the same as the one that is given.
+    Agreed,
+    /// Another answer was chosen over its own.
+    Outvoted,
     /// It gave no answer.
     Failed,
     /// Its answer was in doubt, and is the plan's because nothing better came.
@@ -70,6 +74,12 @@ pub enum Cause {
     TooLarge,
     /// What its quality is taken to be, against that of others and their cost.
     Utility,
+    /// The votes of the members.
+    Vote,
+    /// It says nothing that can be compared.
+    NoVote,
+    /// Others had decided already.
+    Decided,
     /// The call failed; its attempt has the code.
     Error,
     /// No other model answered.
@@ -83,6 +93,8 @@ impl Ruling {
             Self::Accepted => "accepted",
             Self::Deferred => "deferred",
             Self::Abandoned => "abandoned",
+            Self::Agreed => "agreed",
+            Self::Outvoted => "outvoted",
             Self::Failed => "failed",
             Self::Kept => "kept",
         }
@@ -108,6 +120,9 @@ impl Cause {
             Self::JudgeUnreadable => "judge_unreadable",
             Self::TooLarge => "too_large",
             Self::Utility => "utility",
+            Self::Vote => "vote",
+            Self::NoVote => "no_vote",
+            Self::Decided => "decided",
             Self::Error => "error",
             Self::NoBetter => "no_better",
         }

@@ -86,10 +86,7 @@ impl Run {
                 Ok(Some(self.accepted(place, Reply::Stream(Box::pin(shown)))))
             }
             Ok(Gathered::Whole(answer)) => Ok(self.tested(rung, Held { answer, shape, place }).await),
-            Err(error) => {
-                let (model, attempts) = (place.leg.model.clone(), self.legs.attempts());
-                self.failed(&place, ExecuteError::Backend { model, attempts, error: Box::new(error) }, shape)
-            }
+            Err(error) => self.failed(&place, self.legs.broken(&place, error), shape),
         }
     }
 

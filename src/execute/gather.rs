@@ -6,7 +6,10 @@ use super::{
     answer::Answer,
     deferral::{self, Objection, Progress},
 };
-use crate::domain::{BackendError, Cause, DeferralTest, Event, EventStream, Reply};
+use crate::{
+    domain::{BackendError, Cause, DeferralTest, Event, EventStream, Reply},
+    error::Code,
+};
 
 /// Most of an answer that is held back, in bytes; a larger one cannot be tested.
 const MAX_HELD_BYTES: usize = 8 << 20;
@@ -65,6 +68,22 @@ pub(super) async fn gather(reply: Reply, watch: &Watch<'_>) -> Result<Gathered, 
         }
     }
     Ok(Gathered::Whole(Box::new(Answer::of_events(held.events)?)))
+}
+
+/// Reads an answer to its end.
+///
+/// # Errors
+/// It broke off, is no completion, or larger than what is held back.
+pub(super) async fn whole(reply: Reply) -> Result<Box<Answer>, BackendError> {
+    let watch = Watch { tests: &[], accept_after: None, may_abandon: &|| false };
+    match gather(reply, &watch).await? {
+        Gathered::Whole(answer) => Ok(answer),
+        // Without tests an answer is only given up for its size, and never begun.
+        Gathered::Abandoned(_) | Gathered::Begun(_) => {
+            let message = "The model's answer is larger than what can be compared.";
+            Err(BackendError::new(Code::UpstreamMalformed, message, "the answer is too large to hold"))
+        }
+    }
 }
 
 /// What has been read.

@@ -9,7 +9,7 @@ use super::{
     Course, Executor, Job, Opened, Operation, answer::Shape, deferral::Objection, error::ExecuteError, single,
 };
 use crate::{
-    domain::{Cause, DeferralTest, Leg, Reply, Ruling, Verdict},
+    domain::{BackendError, Cause, DeferralTest, Leg, Reply, Ruling, Verdict},
     error::Code,
     wire::chat::ChatCall,
 };
@@ -108,6 +108,12 @@ impl Legs {
     pub(super) fn is_open(&self, leg: &Leg) -> bool {
         let model = self.executor.models.get(leg.model.as_str());
         model.is_some_and(|model| model.breaker.would_admit()) && self.job.shortfall(&leg.model).is_none()
+    }
+
+    /// Returns the error of an answer that broke off.
+    pub(super) fn broken(&self, place: &Place, error: BackendError) -> ExecuteError {
+        let (model, attempts) = (place.leg.model.clone(), self.attempts());
+        ExecuteError::Backend { model, attempts, error: Box::new(error) }
     }
 
     /// Writes down what was decided about a leg.

@@ -12,13 +12,13 @@ use super::{
     answer::{Answer, Shape},
     deferral::{self, Objection, tokens},
     error::ExecuteError,
-    gather::{Gathered, Watch, gather},
+    gather::whole,
     judge,
     legs::{Legs, Place, Reads, is_final},
     single,
 };
 use crate::{
-    domain::{AnswerEvidence, BackendError, CascadeRouting, Cause, ModelProspect, Ruling, Statistic},
+    domain::{AnswerEvidence, CascadeRouting, Cause, ModelProspect, Ruling, Statistic},
     routing::{Belief, NextStep, Outlook, Prospect, ProspectState, next_step, observe},
 };
 
@@ -100,19 +100,9 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Returns a whole answer.
     async fn whole(&self, place: &Place, job: Job) -> Result<Box<Answer>, ExecuteError> {
         let opened = self.legs.ask(place, job).await?;
-        let watch = Watch { tests: &[], accept_after: None, may_abandon: &|| false };
-        let failed = |error: BackendError| {
-            let (model, attempts) = (place.leg.model.clone(), self.legs.attempts());
-            ExecuteError::Backend { model, attempts, error: Box::new(error) }
-        };
-        match gather(opened.reply, &watch).await.map_err(failed)? {
-            Gathered::Whole(answer) => Ok(answer),
-            // Without tests an answer is only given up for its size, and never begun.
-            Gathered::Abandoned(_) | Gathered::Begun(_) => Err(failed(too_large())),
-        }
+        whole(opened.reply).await.map_err(|error| self.legs.broken(place, error))
     }
 
     /// Moves the beliefs by what an answer is like.
@@ -211,13 +201,4 @@ impl Run<'_> {
     fn failure(&mut self) -> ExecuteError {
         self.failure.take().unwrap_or(ExecuteError::DeadlineExceeded { attempts: self.legs.attempts() })
     }
-}
-
-fn too_large() -> BackendError {
-    let code = crate::error::Code::UpstreamMalformed;
-    BackendError::new(
-        code,
-        "The model's answer is larger than what can be compared.",
-        "the answer is too large to hold",
-    )
 }

@@ -1,6 +1,7 @@
 //! The room as a whole, against backends that misbehave on command, in paused time.
 
 mod cascade;
+mod ensemble;
 mod fake;
 mod journal;
 mod money;

@@ -4,6 +4,7 @@ mod bandit;
 mod cache;
 mod cascade;
 mod cascade_routing;
+mod ensemble;
 mod rules;
 mod scored;
 mod strategy;

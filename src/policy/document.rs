@@ -7,6 +7,7 @@ pub mod cascade;
 pub mod cascade_routing;
 mod cluster;
 mod difficulty;
+pub mod ensemble;
 mod nearest;
 mod preference;
 pub mod rules;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bandit::*, capability::*, cascade::*, cascade_routing::*, rules::*};
+pub use self::{bandit::*, capability::*, cascade::*, cascade_routing::*, ensemble::*, rules::*};
 pub use self::{
     cache::{CacheRuleDocument, JudgeDocument, JudgeModelDocument, NearMissDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
@@ -140,6 +141,8 @@ pub enum StrategyDocument {
     Cascade(CascadeDocument),
     /// One answer at a time, and another only where it is worth its cost.
     CascadeRouting(CascadeRoutingDocument),
+    /// Several models, or samples of one, at once; one of their answers is given.
+    Ensemble(EnsembleDocument),
 }
 
 /// Always the same model.

@@ -7,12 +7,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters, CascadeRouting,
     CascadeRoutingParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal, Difficulty,
-    DifficultyParameters, Explanation, Fixed, FixedParameters, Goals, Interval, Named, Nearest, NearestParameters,
-    Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Weight,
-    Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
+    DifficultyParameters, EnsembleParameters, Explanation, Fixed, FixedParameters, Goals, Interval, Named, Nearest,
+    NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy,
+    StrongGoal, Voting, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
 };
 use crate::domain::{
-    Ask, BanditAlgorithm, Candidate, DeferralTest, Learner, Leg, ModelName, NanoUsd, Probability, Rung, Tag,
+    Ask, BanditAlgorithm, Candidate, Choosing, DeferralTest, Extractor, Learner, Leg, Member, ModelName, NanoUsd,
+    Probability, Rung, Tag,
 };
 
 fn model(index: usize) -> ModelName {
@@ -99,6 +100,19 @@ fn cascade_routing() -> CascadeRouting {
     .unwrap()
 }
 
+fn ensemble() -> Voting {
+    let member = |index| Member { leg: Leg { model: model(index) }, weight: 1.0, temperature: None };
+    Voting::new(EnsembleParameters {
+        constraints: constraints(),
+        members: [3, 1, 0].map(member).to_vec(),
+        extract: Extractor::Number,
+        choose: Choosing::Judge { leg: Leg { model: model(2) }, enough: 1.0 },
+        patience_ms: None,
+        max_fallbacks: 2,
+    })
+    .unwrap()
+}
+
 fn difficulty() -> Difficulty {
     let threshold = Weight { value: 0.6, min: 0.3, max: 0.9 };
     let default_model = Some(model(2));
@@ -169,6 +183,7 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(nearest()),
         Arc::new(cascade()),
         Arc::new(cascade_routing()),
+        Arc::new(ensemble()),
     ]
 }
 

@@ -18,6 +18,7 @@ mod cascade_routing;
 mod command_line;
 mod deploy;
 mod engines;
+mod ensemble;
 mod errors;
 mod evaluate;
 mod feedback;

@@ -6,7 +6,8 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::domain::{
-    AnswerEvidence, Cascade, CascadeRouting, DeferralTest, ModelName, ModelProspect, Probability, Rung, Statistic,
+    AnswerEvidence, Cascade, CascadeRouting, Choosing, DeferralTest, Ensemble, Extractor, Member, ModelName,
+    ModelProspect, Probability, Rung, Statistic,
 };
 
 /// Most tokens that a scripted answer has.
@@ -84,11 +85,28 @@ fn any_routed() -> impl Strategy<Value = Plan> {
     })
 }
 
+fn any_ensemble() -> impl Strategy<Value = Plan> {
+    let choose = prop_oneof![
+        Just(Choosing::Vote),
+        Just(Choosing::Consistency),
+        (0.0..1.0f64).prop_map(|enough| Choosing::Judge { leg: leg(2), enough }),
+    ];
+    let member = (0..3usize, 1..4u32, proptest::option::of(0.0..1.0f64))
+        .prop_map(|(model, weight, temperature)| Member { leg: leg(model), weight: f64::from(weight), temperature });
+    let members = proptest::collection::vec(member, 2..5);
+    let patience = proptest::option::of(0..9_000u64);
+    (members, choose, patience, 0..2usize).prop_map(|(members, choose, patience_ms, spares)| {
+        let fallbacks = vec![leg(1); spares];
+        Plan::Ensemble(Ensemble { members, extract: Extractor::Text, choose, patience_ms, fallbacks })
+    })
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => Just(Plan::Single { leg: leg(0), fallbacks: vec![leg(1), leg(2)] }),
         4 => any_cascade(),
         3 => any_routed(),
+        4 => any_ensemble(),
     ]
 }
 

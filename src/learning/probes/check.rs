@@ -3,11 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    final_answer::{self, numbers_equal},
-    json,
-    rules::Rule,
-};
+use super::{final_answer, json, rules::Rule};
+use crate::domain::final_answer::{json_in, number, numbers_equal, without_thoughts};
 
 /// What a good answer is.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,10 +29,10 @@ impl Check {
     pub fn accepts(&self, answer: &str) -> Option<bool> {
         let answer = without_thoughts(answer).trim();
         Some(match self {
-            Self::Number(expected) => final_answer::number(answer).is_some_and(|found| numbers_equal(found, *expected)),
+            Self::Number(expected) => number(answer).is_some_and(|found| numbers_equal(found, *expected)),
             Self::Text(accepted) => final_answer::says_one_of(answer, accepted),
             Self::Output(expected) => final_answer::is_output(answer, expected),
-            Self::Json(expected) => json::find(answer).is_some_and(|found| json::equals(&found, expected)),
+            Self::Json(expected) => json_in(answer).is_some_and(|found| json::equals(&found, expected)),
             Self::Rules(rules) => !answer.is_empty() && rules.iter().all(|rule| rule.holds(answer)),
             Self::Python(_) => return None,
         })
@@ -53,19 +50,6 @@ impl Check {
     }
 }
 
-/// Returns what follows the thoughts that some models put before their answer.
-pub(super) fn without_thoughts(answer: &str) -> &str {
-    answer.rsplit_once("</think>").map_or(answer, |(_, rest)| rest)
-}
-
-/// Returns the content of the last fenced block.
-pub(super) fn fenced(answer: &str) -> Option<&str> {
-    let (before, _) = answer.rsplit_once("```")?;
-    let (_, block) = before.rsplit_once("```")?;
-    // The rest of the opening line names the language.
-    Some(block.split_once('\n').map_or(block, |(_, content)| content))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,11 +60,5 @@ mod tests {
 
         assert_eq!(check.accepts("<think>Is it 9? No.</think>\n7"), Some(true));
         assert_eq!(check.accepts("<think>It is 7.</think>\nI say 9."), Some(false));
-    }
-
-    #[test]
-    fn the_last_fenced_block_counts() {
-        assert_eq!(fenced("First:\n```python\na\n```\nthen\n```\nb\n```\nDone."), Some("b\n"));
-        assert_eq!(fenced("nothing fenced"), None);
     }
 }

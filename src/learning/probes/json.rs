@@ -1,19 +1,8 @@
-//! JSON in answers: finding it and comparing it.
+//! Comparing JSON in answers.
 
-use serde_json::{Deserializer, Value};
+use serde_json::Value;
 
-use super::{check::fenced, final_answer::numbers_equal};
-
-/// Returns the first JSON object or list in a text; a fenced block is looked at first.
-pub(super) fn find(text: &str) -> Option<Value> {
-    fenced(text).and_then(first_value).or_else(|| first_value(text))
-}
-
-fn first_value(text: &str) -> Option<Value> {
-    let starts = text.char_indices().filter(|(_, character)| matches!(character, '{' | '['));
-    let values = starts.filter_map(|(start, _)| text.get(start..));
-    values.filter_map(|rest| Deserializer::from_str(rest).into_iter::<Value>().next()?.ok()).next()
-}
+use crate::domain::final_answer::numbers_equal;
 
 /// Returns whether two values say the same: strings in any case and without outer blanks, numbers by value, no key more or less.
 pub(super) fn equals(found: &Value, expected: &Value) -> bool {
@@ -40,16 +29,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn json_is_found_bare_fenced_and_after_words() {
-        let expected = json!({"a": 1});
-
-        for text in ["{\"a\": 1}", "Here:\n```json\n{\"a\": 1}\n```", "Sure [as asked]: {\"a\": 1} - done"] {
-            assert_eq!(find(text), Some(expected.clone()), "{text}");
-        }
-        assert_eq!(find("no JSON {here}"), None);
-    }
 
     #[test]
     fn values_are_compared_by_what_they_say() {

@@ -6,8 +6,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use super::json;
-use crate::wire::json_schema;
+use crate::{domain::final_answer::json_in, wire::json_schema};
 
 /// One rule.
 #[derive(Clone, Debug, Deserialize)]
@@ -138,7 +137,7 @@ impl Rule {
             Self::Pattern(Pattern(regex)) => regex.is_match(answer),
             Self::PatternAtMost(limit) => limit.pattern.0.find_iter(answer).count() <= limit.most,
             Self::PatternAtLeast(limit) => limit.pattern.0.find_iter(answer).count() >= limit.least,
-            Self::Schema(schema) => json::find(answer).is_some_and(|value| json_schema::keeps(&value, schema)),
+            Self::Schema(schema) => json_in(answer).is_some_and(|value| json_schema::keeps(&value, schema)),
         }
     }
 }

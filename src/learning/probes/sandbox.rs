@@ -16,7 +16,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::check::{fenced, without_thoughts};
+use crate::domain::final_answer::{fenced, without_thoughts};
 
 /// Of any time; the process is killed after it.
 const LIMIT: Duration = Duration::from_secs(10);

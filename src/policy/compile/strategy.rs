@@ -62,6 +62,7 @@ impl Compiler<'_, '_> {
             StrategyDocument::CascadeRouting(routed) => {
                 self.cascade_routing(routed, scope, &at.key("cascade_routing"))?
             }
+            StrategyDocument::Ensemble(ensemble) => self.ensemble(ensemble, scope, &at.key("ensemble"))?,
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
             StrategyDocument::Difficulty(difficulty) => self.difficulty(difficulty, scope, &at.key("difficulty")),
             StrategyDocument::Preference(pair) => self.preference(pair, scope, &at.key("preference"))?,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ChatCall, Role};
+use super::{ChatCall, Role, Sampling};
 use crate::wire::{
     parse::{Limits, ParseError},
     raw::{Edit, RawError, RawObject, quoted},
@@ -28,6 +28,20 @@ impl ChatCall {
         let body = RawObject::parse(self.body.with(&edits), usize::MAX)?;
         let top_logprobs = Some(top).filter(|top| *top > 0);
         Ok(Self { body, wants_logprobs: true, top_logprobs, ..self.clone() })
+    }
+
+    /// Returns the request with another temperature, and with another seed if there is one.
+    ///
+    /// # Errors
+    /// Never for a body that was parsed before.
+    pub fn with_sampling(&self, temperature: f64, seed: Option<i64>) -> Result<Self, RawError> {
+        let (number, seed_text) = (temperature.to_string(), seed.map(|seed| seed.to_string()));
+        let mut edits = vec![Edit::Set("temperature", &number)];
+        edits.extend(seed_text.as_ref().map(|seed| Edit::Set("seed", seed)));
+        let body = RawObject::parse(self.body.with(&edits), usize::MAX)?;
+        let sampling =
+            Sampling { temperature: Some(temperature), seed: seed.or(self.sampling.seed), ..self.sampling.clone() };
+        Ok(Self { body, sampling, ..self.clone() })
     }
 
     /// Returns the request with other messages, without tools and without a form of the answer; everything else stays.
@@ -84,6 +98,16 @@ mod tests {
         assert_eq!((asking.wants_logprobs, asking.top_logprobs), (true, Some(2)));
         assert!(text(&asking).ends_with(r#""seed":12345678901234567890,"logprobs":true,"top_logprobs":2}"#));
         assert_eq!(text(&asking.with_logprobs(0).unwrap()), text(&asking));
+    }
+
+    #[test]
+    fn samples_differ_in_temperature_and_seed_alone() {
+        let asked = call(r#"{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":0,"seed":1}"#);
+
+        let sampled = asked.with_sampling(0.7, Some(3)).unwrap();
+
+        assert!(text(&sampled).ends_with(r#""temperature":0.7,"seed":3}"#), "{}", text(&sampled));
+        assert_eq!((sampled.sampling.temperature, sampled.sampling.seed), (Some(0.7), Some(3)));
     }
 
     #[test]
