@@ -5,6 +5,7 @@
 //! cascade    rungs in order               an answer is held back until it has passed its tests
 //! routed     one answer at a time         stop or ask another, by what is believed of each
 //! ensemble   several answers at once      a vote, or a judge; the rest is cancelled once it is decided
+//! hedged     a second leg when the first is slow; whoever begins first answers
 //! gather     an answer under watch        given up while it is written, when its tokens are doubtful
 //! deferral   the tests                    pure
 //! legs       what such plans share        asking a leg, holding its answer back, verdicts
@@ -36,6 +37,8 @@ mod deferral;
 mod ensemble;
 mod error;
 mod gather;
+mod hedge_budget;
+mod hedged;
 mod job;
 mod judge;
 mod latency;
@@ -106,6 +109,7 @@ impl Executor {
                 let job = Job { drafter: Some(draft), ..job };
                 Box::pin(single::run(executor, Course::of(leg, fallbacks), job))
             }
+            Plan::Hedged(plan) => Box::pin(hedged::run(executor, plan, job)),
             Plan::Ensemble(plan) => Box::pin(ensemble::run(executor, plan, job)),
             Plan::CascadeRouting(plan) => Box::pin(routed::run(executor, plan, job)),
             Plan::Cascade(cascade) => Box::pin(cascade::run(executor, cascade, job)),

@@ -45,6 +45,7 @@ pub mod explain;
 mod fixed;
 mod front;
 mod gates;
+mod hedging;
 mod language;
 #[cfg(test)]
 mod laws;
@@ -75,6 +76,7 @@ pub use estimate::{MeasuredLatency, estimate};
 pub use explain::Explanation;
 pub use fixed::{Fixed, FixedParameters};
 pub use gates::Constraints;
+pub use hedging::{Hedging, HedgingParameters};
 pub use language::language_of;
 pub use named::Named;
 pub use nearest::{Nearest, NearestParameters};

@@ -4,6 +4,7 @@
 
 mod cascade;
 mod ensemble;
+mod hedged;
 mod routed;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     cascade::{Cascade, Rung},
     ensemble::{Choosing, Ensemble, Member},
+    hedged::Hedged,
     routed::{AnswerEvidence, CascadeRouting, ModelProspect},
 };
 use super::{ids::ModelName, money::NanoUsd};
@@ -48,6 +50,8 @@ pub enum Plan {
     CascadeRouting(CascadeRouting),
     /// Several answers at once, of which one is given.
     Ensemble(Ensemble),
+    /// As [`Plan::Single`], and the first fallback starts when the first choice is slow to begin.
+    Hedged(Hedged),
 }
 
 /// The name of a kind of plan, a closed set for headers and metrics.
@@ -64,6 +68,8 @@ pub enum PlanKind {
     CascadeRouting,
     /// [`Plan::Ensemble`].
     Ensemble,
+    /// [`Plan::Hedged`].
+    Hedged,
 }
 
 impl PlanKind {
@@ -75,6 +81,7 @@ impl PlanKind {
             Self::Cascade => "cascade",
             Self::CascadeRouting => "cascade_routing",
             Self::Ensemble => "ensemble",
+            Self::Hedged => "hedged",
         }
     }
 }
@@ -88,6 +95,7 @@ impl Plan {
             Self::Cascade(_) => PlanKind::Cascade,
             Self::CascadeRouting(_) => PlanKind::CascadeRouting,
             Self::Ensemble(_) => PlanKind::Ensemble,
+            Self::Hedged(_) => PlanKind::Hedged,
         }
     }
 
@@ -100,6 +108,7 @@ impl Plan {
             Self::Cascade(cascade) => cascade.legs().collect(),
             Self::CascadeRouting(routed) => routed.legs().collect(),
             Self::Ensemble(ensemble) => ensemble.legs().collect(),
+            Self::Hedged(hedged) => hedged.legs().collect(),
         };
         legs.into_iter()
     }
@@ -115,6 +124,9 @@ impl Plan {
             Self::Cascade(cascade) => {
                 let rungs = cascade.rungs.iter().flat_map(Rung::legs).map(|leg| upper(&leg.model)).sum::<NanoUsd>();
                 rungs + dearest(&cascade.fallbacks)
+            }
+            Self::Hedged(hedged) => {
+                (upper(&hedged.leg.model) + upper(&hedged.second.model)).max(dearest(&hedged.fallbacks))
             }
             Self::Ensemble(ensemble) => {
                 let judge = ensemble.judge().map(|leg| upper(&leg.model)).unwrap_or_default();

@@ -80,6 +80,10 @@ pub enum Cause {
     NoVote,
     /// Others had decided already.
     Decided,
+    /// It began before the other.
+    FirstToken,
+    /// The other began before it.
+    Late,
     /// The call failed; its attempt has the code.
     Error,
     /// No other model answered.
@@ -123,6 +127,8 @@ impl Cause {
             Self::Vote => "vote",
             Self::NoVote => "no_vote",
             Self::Decided => "decided",
+            Self::FirstToken => "first_token",
+            Self::Late => "late",
             Self::Error => "error",
             Self::NoBetter => "no_better",
         }

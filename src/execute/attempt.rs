@@ -29,6 +29,8 @@ pub(super) struct RunningAttempt {
     pass: Pass,
     seen: Seen,
     is_booked: bool,
+    /// Whether a token was to be seen before the end.
+    is_streaming: bool,
     waited: Waited,
     /// Given back when the attempt has been booked.
     _kept: (Seat, Hold),
@@ -69,6 +71,7 @@ impl RunningAttempt {
             pass,
             seen: Seen::default(),
             is_booked: false,
+            is_streaming: job.operation.is_streaming(),
             waited: Waited::default(),
             _kept: (seat, hold),
         }
@@ -105,13 +108,11 @@ impl RunningAttempt {
         if self.seen.first_token.is_none() {
             self.seen.first_token = Some(after);
             self.prove();
-            self.model.latency.saw_first_token(after.saturating_sub(self.prefill() + self.waited.total()));
+            self.model.latency.saw_wait(after.saturating_sub(self.model.prefill(self.input_estimate)));
+            self.model
+                .latency
+                .saw_first_token(after.saturating_sub(self.model.prefill(self.input_estimate) + self.waited.total()));
         }
-    }
-
-    /// Returns how long reading the prompt is taken to last.
-    fn prefill(&self) -> Duration {
-        Duration::try_from_secs_f64(self.model.facts.prefill_ms(self.input_estimate) / 1_000.0).unwrap_or_default()
     }
 
     /// Ends a stream that came to its end.
@@ -128,7 +129,7 @@ impl RunningAttempt {
     pub(super) fn succeed_whole(mut self, reply: &WholeReply, output: Tokens) {
         self.prove();
         let usage = reply.usage.unwrap_or_else(|| self.estimated(output));
-        let took = self.begun.elapsed().saturating_sub(self.prefill() + self.waited.total());
+        let took = self.begun.elapsed().saturating_sub(self.model.prefill(self.input_estimate) + self.waited.total());
         self.model.latency.saw_whole(took, usage.output);
         self.book(usage, AttemptOutcome::Ok);
     }
@@ -191,6 +192,10 @@ impl Drop for RunningAttempt {
             return;
         }
         self.model.breaker.abandoned(self.pass);
+        if self.is_streaming && self.seen.first_token.is_none() {
+            let waited = self.begun.elapsed().saturating_sub(self.model.prefill(self.input_estimate));
+            self.model.latency.saw_no_token(waited);
+        }
         let usage = self.usage_of_stream();
         self.book(usage, AttemptOutcome::Cancelled);
     }

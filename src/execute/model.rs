@@ -1,6 +1,6 @@
 //! A model that can be asked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -9,13 +9,16 @@ use tokio::{
 
 use super::{
     breaker::{Breaker, BreakerState},
+    hedge_budget::HedgeBudget,
     latency::LiveLatency,
     retry::RetryBudget,
 };
 use crate::{
     backends::Backend,
     config::settings::ResilienceSettings,
-    domain::{Availability, BackendError, EngineOrder, EngineRoom, ModelFacts, Priority, Speculation, Timeouts},
+    domain::{
+        Availability, BackendError, EngineOrder, EngineRoom, ModelFacts, Priority, Speculation, Timeouts, Tokens,
+    },
     error::Code,
     routing::MeasuredLatency,
 };
@@ -44,6 +47,7 @@ pub struct Model {
     pub(super) breaker: Breaker,
     pub(super) latency: LiveLatency,
     pub(super) retries: RetryBudget,
+    pub(super) hedges: HedgeBudget,
     seats: Option<Arc<Semaphore>>,
 }
 
@@ -57,6 +61,7 @@ impl Model {
             breaker: Breaker::new(resilience.breaker_failures, resilience.breaker_pause),
             latency: LiveLatency::new(parts.facts.first_token_ms),
             retries: RetryBudget::new(resilience.retry_budget),
+            hedges: HedgeBudget::new(),
             seats: parts.max_concurrency.map(|most| Arc::new(Semaphore::new(most as usize))),
             facts: parts.facts,
             backend: parts.backend,
@@ -100,6 +105,11 @@ impl Model {
     pub fn measured_latency(&self) -> MeasuredLatency {
         let queue = self.backend.expected_wait(Priority::Foreground);
         MeasuredLatency { queue_ms: queue.as_secs_f64() * 1_000.0, ..self.latency.measured() }
+    }
+
+    /// Returns how long reading a prompt is taken to last.
+    pub(super) fn prefill(&self, prompt: Tokens) -> Duration {
+        Duration::try_from_secs_f64(self.facts.prefill_ms(prompt) / 1_000.0).unwrap_or_default()
     }
 
     /// Takes a seat, waiting for one until `until`; with `None` it does not wait.

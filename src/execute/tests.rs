@@ -3,6 +3,7 @@
 mod cascade;
 mod ensemble;
 mod fake;
+mod hedged;
 mod journal;
 mod money;
 mod routed;

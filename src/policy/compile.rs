@@ -23,7 +23,7 @@ use crate::{
     domain::{
         Limits, ModelKind, ModelName, NanoUsd, PolicyName, PricePerMillion, Probability, Quota, Timeouts, Tokens,
     },
-    routing::{Calibration, Constraints, Strategy},
+    routing::{Calibration, Constraints, Hedging, HedgingParameters, Strategy},
 };
 
 /// What stands for every model with a tag among the candidates.
@@ -92,7 +92,21 @@ impl Compiler<'_, '_> {
             self.report.add(&at, "a policy needs a strategy");
             return None;
         };
-        self.ruled(&self.document.rules, &Last { document, at }, scope, &Path::root().key("rules"))
+        let strategy = self.ruled(&self.document.rules, &Last { document, at }, scope, &Path::root().key("rules"))?;
+        self.hedged(strategy)
+    }
+
+    /// Returns the strategy with its plans hedged, if the policy says so.
+    fn hedged(&mut self, strategy: Arc<dyn Strategy>) -> Option<Arc<dyn Strategy>> {
+        let Some(hedge) = self.document.hedge else { return Some(strategy) };
+        let at = Path::root().key("hedge");
+        if self.document.fallbacks == 0 {
+            self.report.add_with_help(&at, "there is nobody to hedge with", "set \"fallbacks\" to 1 at least");
+        }
+        let start_ms = u64::try_from(hedge.start.0.as_millis()).unwrap_or(u64::MAX);
+        let parameters = HedgingParameters { quantile: hedge.quantile, start_ms, share: hedge.share };
+        let hedging = Hedging::new(strategy, parameters).map_err(|error| self.report.add(&at, error.to_string()));
+        Some(Arc::new(hedging.ok()?))
     }
 
     fn candidates(&mut self) -> Vec<ModelName> {

@@ -8,6 +8,7 @@ pub mod cascade_routing;
 mod cluster;
 mod difficulty;
 pub mod ensemble;
+mod hedge;
 mod nearest;
 mod preference;
 pub mod rules;
@@ -23,6 +24,7 @@ pub use self::{
     cache::{CacheRuleDocument, JudgeDocument, JudgeModelDocument, NearMissDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
     difficulty::DifficultyDocument,
+    hedge::HedgeDocument,
     nearest::NearestDocument,
     preference::PreferenceDocument,
     speculative::SpeculativeDocument,
@@ -49,6 +51,8 @@ pub struct PolicyDocument {
     pub rules: Vec<RuleDocument>,
     /// How it chooses where no rule holds.
     pub strategy: Option<StrategyDocument>,
+    /// When a second model is asked because the first is slow to begin; never without it.
+    pub hedge: Option<HedgeDocument>,
     /// What is done with prompts that lie far from everything the router model was trained on.
     pub outside: OutsideDocument,
     /// What every model must meet.
@@ -77,6 +81,7 @@ impl Default for PolicyDocument {
             candidates: CandidatesDocument::default(),
             rules: Vec::new(),
             strategy: None,
+            hedge: None,
             outside: OutsideDocument::default(),
             constraints: ConstraintsDocument::default(),
             limits: LimitsDocument::default(),

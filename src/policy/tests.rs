@@ -180,7 +180,8 @@ fn embedded_policies_about_models_that_are_not_there_are_left_out() {
             "easy-first",
             "guarded",
             "learning",
-            "neighbours"
+            "neighbours",
+            "steady"
         ]
     );
 }

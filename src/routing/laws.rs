@@ -7,9 +7,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters, CascadeRouting,
     CascadeRoutingParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal, Difficulty,
-    DifficultyParameters, EnsembleParameters, Explanation, Fixed, FixedParameters, Goals, Interval, Named, Nearest,
-    NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules, Span, Strategy,
-    StrongGoal, Voting, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, samples::any_ask,
+    DifficultyParameters, EnsembleParameters, Explanation, Fixed, FixedParameters, Goals, Hedging, HedgingParameters,
+    Interval, Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules,
+    Span, Strategy, StrongGoal, Voting, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters,
+    samples::any_ask,
 };
 use crate::domain::{
     Ask, BanditAlgorithm, Candidate, Choosing, DeferralTest, Extractor, Learner, Leg, Member, ModelName, NanoUsd,
@@ -113,6 +114,11 @@ fn ensemble() -> Voting {
     .unwrap()
 }
 
+fn hedging() -> Hedging {
+    let parameters = HedgingParameters { quantile: 0.95, start_ms: 1_000, share: 0.1 };
+    Hedging::new(Arc::new(difficulty()), parameters).unwrap()
+}
+
 fn difficulty() -> Difficulty {
     let threshold = Weight { value: 0.6, min: 0.3, max: 0.9 };
     let default_model = Some(model(2));
@@ -183,6 +189,7 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(nearest()),
         Arc::new(cascade()),
         Arc::new(cascade_routing()),
+        Arc::new(hedging()),
         Arc::new(ensemble()),
     ]
 }

@@ -23,6 +23,7 @@ mod errors;
 mod evaluate;
 mod feedback;
 mod harness;
+mod hedging;
 mod invariants;
 mod isolation;
 mod learning_from_traffic;

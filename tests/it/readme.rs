@@ -37,7 +37,7 @@ fn policies_in_the_readme_have_no_faults() {
     assert!(!policies.is_empty());
     for block in policies {
         let folder = tempfile::tempdir().unwrap();
-        let models = ["small", "medium", "large"].map(|name| format!("{{ name: {name}, simulated: {{}} }}"));
+        let models = ["any", "small", "medium", "large"].map(|name| format!("{{ name: {name}, simulated: {{}} }}"));
         let config = format!("models: [{}]\npolicies: policies\n", models.join(", "));
         std::fs::write(folder.path().join("pointsman.yaml"), config).unwrap();
         std::fs::create_dir(folder.path().join("policies")).unwrap();

@@ -6,7 +6,7 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::domain::{
-    AnswerEvidence, Cascade, CascadeRouting, Choosing, DeferralTest, Ensemble, Extractor, Member, ModelName,
+    AnswerEvidence, Cascade, CascadeRouting, Choosing, DeferralTest, Ensemble, Extractor, Hedged, Member, ModelName,
     ModelProspect, Probability, Rung, Statistic,
 };
 
@@ -101,12 +101,20 @@ fn any_ensemble() -> impl Strategy<Value = Plan> {
     })
 }
 
+fn any_hedged() -> impl Strategy<Value = Plan> {
+    (0..4_000u64, 0.0..1.0f64, 0..2usize).prop_map(|(start_ms, share, spares)| {
+        let fallbacks = vec![leg(2); spares];
+        Plan::Hedged(Hedged { leg: leg(0), second: leg(1), fallbacks, quantile: 0.9, start_ms, share })
+    })
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => Just(Plan::Single { leg: leg(0), fallbacks: vec![leg(1), leg(2)] }),
         4 => any_cascade(),
         3 => any_routed(),
         4 => any_ensemble(),
+        3 => any_hedged(),
     ]
 }
 
