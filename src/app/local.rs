@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::AppError;
 #[cfg(feature = "local")]
-use crate::backends::mistralrs::Local;
-#[cfg(feature = "local")]
 pub(super) use crate::backends::mistralrs::Neighbours;
+#[cfg(feature = "local")]
+use crate::backends::mistralrs::{Local, Together};
 use crate::{
     backends::Backend,
-    config::{Config, LocalSettings},
+    config::{Config, LocalSettings, TogetherSettings},
     domain::ModelFacts,
     runtime::SharedClock,
 };
@@ -52,6 +52,27 @@ fn isolated(facts: &ModelFacts, settings: &LocalSettings, config: &Config) -> Re
     let arguments = ["engine", "--log", &config.telemetry.log, "--format", format].map(str::to_owned).to_vec();
     let program = Program { path, arguments };
     Ok(Isolated::start(facts.name.clone(), settings.clone(), config.data_dir.clone(), program))
+}
+
+/// Starts a model that is several local models decoding together.
+#[cfg(feature = "local")]
+#[expect(clippy::unnecessary_wraps, reason = "the build without local models refuses")]
+pub(super) fn together(
+    facts: &ModelFacts,
+    settings: &TogetherSettings,
+    (clock, neighbours): (SharedClock, &Neighbours),
+) -> Result<Arc<dyn Backend>, AppError> {
+    Ok(Together::start(facts.name.clone(), settings.clone(), neighbours.clone(), clock))
+}
+
+/// Refuses: this program was built without local models.
+#[cfg(not(feature = "local"))]
+pub(super) fn together(
+    facts: &ModelFacts,
+    _settings: &TogetherSettings,
+    _beside: (SharedClock, &Neighbours),
+) -> Result<Arc<dyn Backend>, AppError> {
+    Err(AppError::WithoutLocal(facts.name.clone()))
 }
 
 /// Refuses: this program was built without local models.

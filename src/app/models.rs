@@ -54,6 +54,7 @@ impl Ground<'_> {
             ModelSource::Anthropic(remote) => Arc::new(Anthropic::build(remote, facts, self.http, clock)?),
             ModelSource::Scripted(script) => Arc::new(Scripted::new(script.clone(), clock)),
             ModelSource::Router => Arc::new(RouterModel::new(self.scorer.map(Arc::clone))),
+            ModelSource::Together(together) => local::together(facts, together, (clock, neighbours))?,
             ModelSource::Local(settings) => local::start(facts, settings, self.config, (clock, neighbours))?,
         })
     }
@@ -62,7 +63,7 @@ impl Ground<'_> {
 fn upstream_model(settings: &ModelSettings) -> Arc<str> {
     match &settings.source {
         ModelSource::OpenAi(remote) | ModelSource::Anthropic(remote) => Arc::clone(&remote.upstream_model),
-        ModelSource::Local(_) | ModelSource::Router | ModelSource::Scripted(_) => {
+        ModelSource::Local(_) | ModelSource::Together(_) | ModelSource::Router | ModelSource::Scripted(_) => {
             Arc::from(settings.facts.name.as_str())
         }
     }
@@ -72,7 +73,7 @@ fn upstream_model(settings: &ModelSettings) -> Arc<str> {
 pub(super) fn owner(settings: &ModelSettings) -> String {
     match &settings.source {
         ModelSource::OpenAi(remote) | ModelSource::Anthropic(remote) => remote.provider.to_string(),
-        ModelSource::Local(_) => "local".to_owned(),
+        ModelSource::Local(_) | ModelSource::Together(_) => "local".to_owned(),
         ModelSource::Router => "pointsman".to_owned(),
         ModelSource::Scripted(_) => "simulated".to_owned(),
     }

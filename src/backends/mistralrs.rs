@@ -29,6 +29,7 @@ mod convert;
 mod drawing;
 mod engine;
 mod health;
+mod helping;
 mod hook;
 mod keeping;
 mod load;
@@ -43,6 +44,7 @@ mod speculation;
 mod status;
 mod survey;
 mod text;
+mod together;
 mod tools;
 mod vocabulary;
 
@@ -64,13 +66,14 @@ pub(super) use memory::resident_bytes;
 pub use neighbours::Neighbours;
 pub use status::{LocalStatus, Phase};
 pub use survey::{Surveyed, survey};
+pub use together::Together;
 
 use self::{
     answer::{Answer, Shared},
+    helping::Help,
     loaded::Loaded,
     queue::{Caller, Queue, Refused, Turn},
     reply::Head,
-    speculating::Help,
     status::Report,
     tools::Tooling,
 };
@@ -153,7 +156,7 @@ impl Backend for Local {
     async fn chat(&self, call: ModelCall) -> Result<Reply, BackendError> {
         self.inner.check(&call)?;
         let loaded = self.inner.awake(&call).await?;
-        let help = self.inner.help(&loaded, &call);
+        let help = self.inner.proposing(&loaded, &call).map(Help::Proposals);
         let arrived = Instant::now();
         let own = async || self.inner.turn(&call).await;
         let seats = Help::seats(help.as_ref(), own, (&Caller::of(&call.context), call.context.deadline)).await?;
@@ -222,6 +225,8 @@ impl Inner {
             restarts,
             is_out: self.shared.health.is_out(),
             process: None,
+            decoded: 0,
+            interventions: 0,
         }
     }
 

@@ -3,6 +3,7 @@
 mod local;
 mod models;
 mod names;
+mod together;
 
 use std::{
     collections::BTreeSet,

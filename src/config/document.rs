@@ -9,6 +9,7 @@ pub mod model;
 pub mod operation;
 pub mod server;
 pub mod speculate;
+pub mod together;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,6 +21,7 @@ pub use model::*;
 pub use operation::*;
 pub use server::*;
 pub use speculate::*;
+pub use together::*;
 
 /// The configuration of Pointsman.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -14,6 +14,7 @@ impl ModelSettings {
             ModelSource::OpenAi(remote) => remote_origin("openai", remote),
             ModelSource::Anthropic(remote) => remote_origin("anthropic", remote),
             ModelSource::Local(local) => local_origin(local),
+            ModelSource::Together(together) => vec!["together".to_owned(), format!("{together:?}")],
             ModelSource::Router => vec!["router".to_owned()],
             ModelSource::Scripted(script) => vec!["scripted".to_owned(), script.answer.clone()],
         }

@@ -1,6 +1,7 @@
 //! The compiled configuration: every reference resolved, every number in range.
 
 mod local;
+mod together;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use std::{
 use secrecy::SecretString;
 
 pub use self::local::{DeviceChoice, Draft, LocalSettings, SpeculateSettings, WeightSource};
+pub use self::together::TogetherSettings;
 use crate::domain::{ModelFacts, ModelName, PolicyName, ProviderName, TenantId, Timeouts};
 
 /// Everything the program is told.
@@ -141,6 +143,8 @@ pub enum ModelSource {
     Anthropic(RemoteSettings),
     /// In this process, by mistral.rs.
     Local(Box<LocalSettings>),
+    /// Several local models that decode together.
+    Together(TogetherSettings),
     /// The router's own embedding.
     Router,
     /// Made-up answers, for tests and the demo.

@@ -91,7 +91,7 @@ fn every_fault_of_shape_and_of_meaning_is_told_at_once() {
     p.yaml:12:5: models[1]: the model "a" is reached in 0 ways
       12 |   - name: a
          |     ^
-      help: give exactly one of "provider", "local", "simulated" and "router"
+      help: give exactly one of "provider", "local", "together", "simulated" and "router"
 
     p.yaml:12:11: models[1].name: the model "a" is there twice
       12 |   - name: a
@@ -293,6 +293,15 @@ fn full() -> Json {
     yaml::parse(&text).unwrap().to_json()
 }
 
+/// Returns the same members in the same way, and nothing else.
+fn bare_together(together: &document::TogetherDocument) -> document::TogetherDocument {
+    let mut json = serde_json::to_value(together).unwrap();
+    for way in json.as_object_mut().unwrap().values_mut().filter_map(Json::as_object_mut) {
+        way.retain(|_, value| value.is_string());
+    }
+    serde_json::from_value(json).unwrap()
+}
+
 #[test]
 fn the_full_document_states_every_default() {
     let mut stated: Document = serde_json::from_value(full()).unwrap();
@@ -305,6 +314,7 @@ fn the_full_document_states_every_default() {
             speculate: local.speculate.as_ref().map(|_| document::SpeculateDocument::default()),
             ..document::LocalDocument::default()
         });
+        bare.together = model.together.as_ref().map(bare_together);
         bare.simulated = model.simulated.as_ref().map(|_| document::SimulatedDocument::default());
         assert_eq!(model, bare);
     }

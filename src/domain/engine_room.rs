@@ -27,6 +27,10 @@ pub struct EngineRoom {
     pub is_out: bool,
     /// The process that it runs in, where that is its own.
     pub process: Option<u32>,
+    /// Tokens that it made together with other models.
+    pub decoded: u64,
+    /// Of them, tokens for which a gated pair took the large model's logits.
+    pub interventions: u64,
 }
 
 /// What an administrator can have a local model do.

@@ -88,7 +88,7 @@ pub fn code(name: Option<&str>) -> &'static str {
 fn provider(source: &ModelSource) -> Arc<str> {
     match source {
         ModelSource::OpenAi(remote) | ModelSource::Anthropic(remote) => remote.provider.as_str().into(),
-        ModelSource::Local(_) => LOCAL.into(),
+        ModelSource::Local(_) | ModelSource::Together(_) => LOCAL.into(),
         ModelSource::Router => "router".into(),
         ModelSource::Scripted(_) => "scripted".into(),
     }

@@ -149,6 +149,10 @@ table! {
     engine_deaths: Count<1> = "pointsman_engine_deaths_total" ["model"];
     /// Times that an engine of a local model was started again.
     engine_restarts: Count<1> = "pointsman_engine_restarts_total" ["model"];
+    /// Tokens that a model made by decoding together with others.
+    together_tokens: Count<1> = "pointsman_together_tokens_total" ["model"];
+    /// Of these tokens, those for which a gated pair took the large model's logits.
+    together_interventions: Count<1> = "pointsman_together_interventions_total" ["model"];
     /// Whether a local model is out until an administrator lets it try again: 1 while it is.
     engine_out: Level<1> = "pointsman_engine_out" ["model"];
     /// Whether a local model decodes with proposals: 1 while it does.

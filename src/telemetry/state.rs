@@ -102,6 +102,8 @@ impl Telemetry {
         metrics.engine_stalls.reach([model], room.stalls);
         metrics.engine_deaths.reach([model], room.deaths);
         metrics.engine_restarts.reach([model], room.restarts);
+        metrics.together_tokens.reach([model], room.decoded);
+        metrics.together_interventions.reach([model], room.interventions);
         metrics.engine_out.at([model]).set(f64::from(u8::from(room.is_out)));
     }
 

@@ -89,7 +89,7 @@ async fn visit(server: &Server, number: u64, leaves_after: Option<u64>) {
     let (from, to) = (number % 7 + 1, number % 11 + 20);
     let mut body = question("own", &format!("Count from {from} to {to}."));
     body["max_tokens"] = 40.into();
-    body["stream"] = (number % 2 == 0).into();
+    body["stream"] = number.is_multiple_of(2).into();
     body["temperature"] = json!(number % 3);
     // No two are equal, so that none is answered from a cache.
     body["seed"] = number.into();
@@ -111,7 +111,7 @@ async fn visit(server: &Server, number: u64, leaves_after: Option<u64>) {
 
 async fn visits(server: &Server, numbers: std::ops::Range<u64>) {
     // Scattered, and the same each time.
-    let leaves_after = |number: u64| (number % LEAVERS != 0).then_some(number * 7919 % 29);
+    let leaves_after = |number: u64| (!number.is_multiple_of(LEAVERS)).then_some(number * 7919 % 29);
     let visits = stream::iter(numbers).map(|number| visit(server, number, leaves_after(number)));
     visits.buffer_unordered(8).collect::<Vec<()>>().await;
     server.until_metric("pointsman_requests_in_flight", &[], |count| count == 0.0).await;

@@ -9,11 +9,11 @@ use super::{
     drawing::{Entry, Finish, Making, Step},
     engine::{EngineError, Running},
     health::Health,
+    helping::{Help, Seats},
     loaded::Loaded,
     queue::{Caller, Queue},
     reply::{Choice, Head},
     sampler::Sampler,
-    speculating::{Help, Seats},
     text::Text,
     tools::{Call, Reading, Said, Tooling},
 };

@@ -11,8 +11,9 @@ use super::{
     Inner, Local,
     drawing::{Drawing, Making},
     engine::{Engine, EngineError, Running, SPARE_ROOM, template_message},
+    helping::Seats,
     loaded::Loaded,
-    queue::{Caller, Pulse, Queue, Turn},
+    queue::{Caller, Queue, Turn},
     speculation::{Aid, Answering, Drafting, Speculator, off},
 };
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
 /// How long a model that is ready itself waits for its draft at load.
 const DRAFT_LIMIT: Duration = Duration::from_secs(600);
 
-/// What helps the answers of one call along.
-pub(super) struct Help {
+/// What proposes tokens for the answers of one call.
+pub(super) struct Proposing {
     own: ModelName,
     speculator: Arc<Speculator>,
     draft: Option<DraftSide>,
@@ -35,13 +36,6 @@ struct DraftSide {
     name: ModelName,
     queue: Arc<Queue>,
     loaded: Arc<Loaded>,
-}
-
-/// The turns of one choice.
-pub(super) struct Seats {
-    own: Turn,
-    /// `None` where no draft model helps, or where it was too busy.
-    draft: Option<Turn>,
 }
 
 impl Inner {
@@ -96,7 +90,7 @@ impl Inner {
     }
 
     /// Returns what helps a call; `None` decodes plainly.
-    pub(super) fn help(self: &Arc<Self>, loaded: &Arc<Loaded>, call: &ModelCall) -> Option<Help> {
+    pub(super) fn proposing(self: &Arc<Self>, loaded: &Arc<Loaded>, call: &ModelCall) -> Option<Proposing> {
         if !loaded.is_single() {
             return None;
         }
@@ -111,7 +105,7 @@ impl Inner {
             Draft::Lookup => None,
             Draft::Model(name) => Some(DraftSide::of(&*self.neighbours.get()?.find(name)?)?),
         };
-        speculator.is_on().then(|| Help { own: self.name.clone(), speculator, draft: side })
+        speculator.is_on().then(|| Proposing { own: self.name.clone(), speculator, draft: side })
     }
 
     /// Returns the speculation with a draft that a policy names; one that is new is measured first, beside everything else.
@@ -143,7 +137,7 @@ impl Inner {
                 let own =
                     async || self.shared.queue.enter(&caller, deadline).await.map_err(|_| "it is too busy".to_owned());
                 let seats = seats((&self.name, Some(&side)), own, (&caller, deadline)).await?;
-                let turn = seats.draft.ok_or_else(|| format!("its draft {name} is too busy"))?;
+                let turn = seats.others.into_iter().next().ok_or_else(|| format!("its draft {name} is too busy"))?;
                 pair.decide(side.aid(turn, 0.0, (0, 0)).await).await;
                 Ok(())
             })
@@ -200,35 +194,18 @@ async fn seats<E>(
     own: impl AsyncFnOnce() -> Result<Turn, E>,
     (caller, deadline): (&Caller, Instant),
 ) -> Result<Seats, E> {
-    let Some(draft) = draft else { return Ok(Seats { own: own().await?, draft: None }) };
+    let Some(draft) = draft else { return Ok(Seats::alone(own().await?)) };
     // A draft that is too busy is done without.
     let drafts = async || draft.queue.enter(caller, deadline).await.ok();
     if draft.name < *name {
-        let draft = drafts().await;
-        return Ok(Seats { own: own().await?, draft });
+        let others = drafts().await.into_iter().collect();
+        return Ok(Seats { own: own().await?, others });
     }
     let own = own().await?;
-    Ok(Seats { own, draft: drafts().await })
+    Ok(Seats { own, others: drafts().await.into_iter().collect() })
 }
 
-impl Seats {
-    /// Returns the model's own turn; the draft's is given back.
-    pub(super) fn own(self) -> Turn {
-        self.own
-    }
-
-    /// Returns which of the model's engines they are for.
-    pub(super) fn seat(&self) -> usize {
-        self.own.seat()
-    }
-
-    /// Returns where that engine's signs of life are noted.
-    pub(super) fn pulse(&self) -> Arc<Pulse> {
-        self.own.pulse()
-    }
-}
-
-impl Help {
+impl Proposing {
     /// Takes the turns of one choice; `own` takes the model's.
     ///
     /// # Errors
@@ -237,14 +214,11 @@ impl Help {
     /// # Cancel safety
     /// Dropping the future leaves both queues.
     pub(super) async fn seats<E>(
-        help: Option<&Self>,
+        &self,
         own: impl AsyncFnOnce() -> Result<Turn, E>,
         caller: (&Caller, Instant),
     ) -> Result<Seats, E> {
-        match help {
-            None => Ok(Seats { own: own().await?, draft: None }),
-            Some(help) => seats((&help.own, help.draft.as_ref()), own, caller).await,
-        }
+        seats((&self.own, self.draft.as_ref()), own, caller).await
     }
 
     /// Starts a choice.
@@ -260,7 +234,7 @@ impl Help {
     ) -> Result<Running, EngineError> {
         let chat = &call.chat;
         let temperature = chat.sampling.temperature.unwrap_or(1.0);
-        let aid = match (&self.draft, seats.draft) {
+        let aid = match (&self.draft, seats.others.into_iter().next()) {
             (None, _) => Aid::Lookup(call.context.draft.clone()),
             (Some(draft), Some(turn)) => draft.aid(turn, temperature, seed).await,
             (Some(_), None) => Aid::Nothing,

@@ -33,9 +33,10 @@ pub(super) use {
     answering::Answering,
     calibrate::speed,
     counts::Counted,
+    decode::Writing,
     drafting::Drafting,
     order::Aid,
     pace::{Costs, Pace},
-    passes::Passes,
+    passes::{Messages, Passes},
     speculator::{Speculator, off},
 };

@@ -93,10 +93,16 @@ impl Compiler<'_, '_> {
     }
 
     fn way(&mut self, model: &ModelDocument, at: &Path) -> Way {
-        let ways = [model.provider.is_some(), model.local.is_some(), model.simulated.is_some(), model.router];
+        let ways = [
+            model.provider.is_some(),
+            model.local.is_some(),
+            model.together.is_some(),
+            model.simulated.is_some(),
+            model.router,
+        ];
         let count = ways.iter().filter(|is_given| **is_given).count();
         if count != 1 {
-            let help = "give exactly one of \"provider\", \"local\", \"simulated\" and \"router\"";
+            let help = "give exactly one of \"provider\", \"local\", \"together\", \"simulated\" and \"router\"";
             self.report.add_with_help(at, format!("the model \"{}\" is reached in {count} ways", model.name), help);
             return Way::Refused;
         }
@@ -108,6 +114,9 @@ impl Compiler<'_, '_> {
         }
         if let Some(local) = &model.local {
             return self.local((local, model.context_window), &model.name, &at.key("local"));
+        }
+        if let Some(together) = &model.together {
+            return self.together(together, &at.key("together"));
         }
         match &model.simulated {
             Some(simulated) => Way::Reached(ModelSource::Scripted(scripted(simulated))),
@@ -213,7 +222,7 @@ fn facts(model: &ModelDocument, name: ModelName, source: &ModelSource) -> ModelF
         per_token_ms: model.latency.per_token_ms,
         parameters_b: model.parameters_b,
         released: model.released,
-        is_local: matches!(source, ModelSource::Local(_) | ModelSource::Router),
+        is_local: matches!(source, ModelSource::Local(_) | ModelSource::Together(_) | ModelSource::Router),
         is_simulated: matches!(source, ModelSource::Scripted(_)),
     }
 }

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LocalDocument;
+use super::{LocalDocument, TogetherDocument};
 use crate::{
     config::quantity::Period,
     domain::{Language, Modality, ModelKind},
@@ -60,7 +60,7 @@ pub struct TimeoutsDocument {
     pub total: Option<Period>,
 }
 
-/// A model. It is reached in exactly one way: provider, local, simulated or router.
+/// A model. It is reached in exactly one way: provider, local, together, simulated or router.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["name"]))]
@@ -78,6 +78,9 @@ pub struct ModelDocument {
     /// Runs inside this process.
     #[serde(default)]
     pub local: Option<LocalDocument>,
+    /// Is several local models that decode together.
+    #[serde(default)]
+    pub together: Option<TogetherDocument>,
     /// Gives made-up answers, for trying things out.
     #[serde(default)]
     pub simulated: Option<SimulatedDocument>,
