@@ -111,6 +111,12 @@ pub enum LearningError {
         /// Domains found.
         domains: usize,
     },
+    /// A plan cannot be fitted to these answers.
+    #[error("no plan can be fitted: {message}")]
+    Plans {
+        /// Why, and what there is.
+        message: String,
+    },
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] crate::accounting::LedgerError),

@@ -1,4 +1,4 @@
-//! `pointsman plans`: what plans of several calls would have reached on recorded answers.
+//! `pointsman plans`: what plans of several calls would have reached on recorded answers, and fitting them to those.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -9,6 +9,8 @@ use pointsman::learning::{
 };
 
 use super::CliResult;
+
+mod fit;
 
 /// Arguments of `plans`.
 #[derive(Args)]
@@ -21,6 +23,8 @@ pub(crate) struct PlansArgs {
 enum PlansCommand {
     /// Measure probe and agree where answers are recorded, and deferral tests where signals of two models are
     Evaluate(EvaluateArgs),
+    /// Fit the model of `probe and agree` to a set, say what it costs to keep a promise with it, and write it to a file
+    Fit(fit::FitArgs),
 }
 
 /// How the report is written.
@@ -60,9 +64,15 @@ struct EvaluateArgs {
     format: Format,
 }
 
-/// Measures and prints the report.
+/// Runs the command.
 pub(crate) fn run(args: &PlansArgs) -> CliResult {
-    let PlansCommand::Evaluate(args) = &args.command;
+    match &args.command {
+        PlansCommand::Evaluate(args) => evaluate(args),
+        PlansCommand::Fit(args) => fit::run(args),
+    }
+}
+
+fn evaluate(args: &EvaluateArgs) -> CliResult {
     let mut sets = Vec::new();
     for path in &args.data {
         sets.extend(read(path)?);

@@ -8,7 +8,9 @@
 //! contest     folds             -> that plan, routing, cascades and cascade routing, each by what was fitted on other prompts
 //! agreement   answers of probes -> always probing: how likely each model is right, and who answers
 //! trial       folds             -> probes and settings chosen on other prompts, and what came of them
+//! promise     a match           -> the cheapest setting that keeps a promise on quality, and how often it was kept
 //! channels    answers           -> how many independent voices a set of models has
+//! synergy     answers           -> whether a vote can beat the best single model for the same money
 //! deferral    signals           -> how well a test tells when a small model's answer is not enough
 //! report      Markdown and JSON
 //! ```
@@ -28,8 +30,11 @@ pub mod contest;
 pub mod deferral;
 pub mod fitting;
 mod logistic;
+pub mod offer;
 pub mod priors;
+pub mod promise;
 pub mod report;
+pub mod synergy;
 pub mod trial;
 pub mod values;
 pub mod votes;
@@ -40,6 +45,7 @@ use self::{
     answers::{Answered, Recorded},
     contest::report::ContestReport,
     report::{DeferralReport, ProbeReport, Report},
+    synergy::SynergyReport,
 };
 use super::encoder::stage_rng;
 
@@ -63,12 +69,14 @@ pub fn measure(sets: &[Recorded], settings: &Settings) -> Report {
         seeds: settings.seeds,
         rounds: settings.rounds,
         contests: Vec::new(),
+        synergies: Vec::new(),
         probes: Vec::new(),
         deferral: Vec::new(),
     };
     for set in sets {
         let answered = Answered::of(set, &settings.only);
         report.contests.extend(answered.as_ref().and_then(|set| ContestReport::of(set, settings)));
+        report.synergies.extend(answered.as_ref().and_then(SynergyReport::of));
         report.probes.extend(answered.and_then(|set| ProbeReport::of(&set, settings)));
         report.deferral.extend(DeferralReport::of(set, settings));
     }

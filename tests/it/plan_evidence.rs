@@ -5,7 +5,11 @@ use std::{fs, path::Path, process::Command};
 use serde_json::{Value, json};
 
 fn evaluate(folder: &Path, arguments: &[&str]) -> (String, String) {
-    let arguments = [&["plans", "evaluate", "--data", "."], arguments].concat();
+    plans(folder, &[&["evaluate", "--data", "."], arguments].concat())
+}
+
+fn plans(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let arguments = [&["plans"], arguments].concat();
     let output = Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr))
@@ -103,4 +107,25 @@ fn files_without_answers_and_malformed_ones_are_told() {
 
     assert!(nothing.contains("no set has answers of cheap models"), "{nothing}");
     assert!(malformed.contains("line 1: 3 entries of `pred or ans` for 2 models"), "{malformed}");
+}
+
+#[test]
+fn a_model_is_fitted_to_ones_own_answers_under_the_names_of_the_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out_answers(folder.path());
+    let fit = |more: &[&str]| {
+        plans(folder.path(), &[&["fit", "--data", "letters", "--out", "agreement.json"], more].concat())
+    };
+
+    let (told, error) = fit(&["--name", "Large=house/large", "--quality-loss", "0.3"]);
+    let (_, unknown) = fit(&["--name", "Lrge=house/large"]);
+    let (_, nobody) = fit(&["--models", "Nobody"]);
+
+    assert!(told.contains("300 prompts; 3 members") && told.contains("Promise (at most 0.300"), "{told}{error}");
+    let document: Value = serde_json::from_slice(&fs::read(folder.path().join("agreement.json")).unwrap()).unwrap();
+    assert_eq!(document["members"][0]["model"], "house/large");
+    let document: pointsman::routing::agreement::AgreementDocument = serde_json::from_value(document).unwrap();
+    assert_eq!(document.compile(|name| name.as_str() != "small-2").unwrap_err().faults.len(), 1);
+    assert!(unknown.contains("no such model; there are: small-1, small-2, large"), "{unknown}");
+    assert!(nobody.contains("0 sets in letters have answers"), "{nobody}");
 }

@@ -8,6 +8,7 @@ use super::{
     channels::effective,
     contest::report::ContestReport,
     deferral::{Case, TESTS, Test, cases, learned, normalised_area},
+    synergy::SynergyReport,
     trial::{Points, SHARE, Trial, area, best, singles},
 };
 use crate::learning::evaluate::{bootstrap::Resamples, choices::mean, curve::Curve, metrics::Figure};
@@ -24,6 +25,8 @@ pub struct Report {
     pub rounds: usize,
     /// Plans against each other, where answers can be compared.
     pub contests: Vec<ContestReport>,
+    /// Votes against single models of the same cost.
+    pub synergies: Vec<SynergyReport>,
     /// Sets whose answers can be compared.
     pub probes: Vec<ProbeReport>,
     /// Sets of two models with signals.
@@ -231,6 +234,7 @@ pub fn markdown(report: &Report) -> String {
          {rounds} resamples of the prompts. No router takes part.\n"
     );
     report.contests.iter().for_each(|set| text += &set.markdown());
+    report.synergies.iter().for_each(|set| text += &set.markdown());
     report.probes.iter().for_each(|set| probes(&mut text, set));
     report.deferral.iter().for_each(|set| deferral(&mut text, set));
     text

@@ -35,7 +35,7 @@ use crate::{
 /// How far the spread of expectations is believed.
 const SCALES: [f64; 2] = [1.0, 2.0];
 /// Settings are chosen on this many prompts at most: differences between them are far larger than what more would tell.
-const MOST_JUDGED: usize = 2_000;
+const MOST_JUDGED: usize = 3_000;
 /// Heights at which the distribution of the maximum is looked at.
 const HEIGHTS: usize = 24;
 

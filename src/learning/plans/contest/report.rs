@@ -14,6 +14,7 @@ use crate::learning::{
     plans::{
         Settings,
         answers::{Answered, Row},
+        promise::{PROMISE, PromiseReport, SPLITS},
         report::{SEED, oracle},
         trial::{Points, area, best, singles},
     },
@@ -55,6 +56,8 @@ pub struct ContestLine {
     pub chosen: Vec<(Figure, Figure)>,
     /// Quality on the hull at those shares, less the best single model's, in percent of it.
     pub levels: Vec<f64>,
+    /// What becomes of a promise of 2 % of quality at 95 % confidence against the best single model.
+    pub promise: PromiseReport,
     /// Mean cost (USD) and quality at every setting.
     pub curve: Vec<(f64, f64)>,
 }
@@ -69,7 +72,7 @@ impl ContestReport {
         let mut plans = Vec::new();
         for (plan, fit) in CONTENDERS {
             let matches: Option<Vec<Match>> = (1..=settings.seeds).map(|seed| play(set, fit, seed)).collect();
-            plans.push(judge.line(plan, &matches?));
+            plans.push(judge.line(plan, &matches?)?);
         }
         Some(Self {
             set: set.name.clone(),
@@ -120,6 +123,24 @@ impl ContestReport {
                 &format!("| {} | {gap} | {parity} | {} | {} |\n", line.plan, pair(&line.parity), chosen.join(" | "));
         }
         text += &self.levels();
+        text += &self.promises();
+        text
+    }
+
+    fn promises(&self) -> String {
+        let mut text = format!(
+            "\nA promise to lose at most {:.0} points of quality against {} with {:.0} % confidence, set on one half of the prompts \
+             and judged on the other, over {} splits.\n\n| plan | kept | refused | loss, points | cost, % |\n|{}\n",
+            100.0 * PROMISE.quality_loss,
+            self.best_single,
+            100.0 * PROMISE.confidence,
+            SPLITS,
+            "---|".repeat(5),
+        );
+        for ContestLine { plan, promise, .. } in &self.plans {
+            let PromiseReport { kept, refused, loss, cost, .. } = promise;
+            text += &format!("| {plan} | {kept} | {refused} | {:+.1} | {cost:.0} |\n", 100.0 * loss);
+        }
         text
     }
 
@@ -185,7 +206,7 @@ impl Judge {
         Figure::of(over_seeds(&self.everyone), self.resamples.measure(over_seeds))
     }
 
-    fn line(&self, plan: &'static str, matches: &[Match]) -> ContestLine {
+    fn line(&self, plan: &'static str, matches: &[Match]) -> Option<ContestLine> {
         let means = |points: &[Points], weights: &[f32]| -> Vec<(f64, f64)> {
             points.iter().map(|of| mean(of, weights)).collect()
         };
@@ -210,15 +231,16 @@ impl Judge {
             };
             matches.iter().map(of).sum::<f64>() / matches.len() as f64
         };
-        ContestLine {
+        Some(ContestLine {
             plan,
             gap_closed: self.figure(matches, gap),
             parity_cost: self.figure(matches, parity_cost),
             parity: self.pair(matches, |one| &one.parity),
             chosen: (0..SHARES.len()).map(|place| self.pair(matches, move |one| one.share(place))).collect(),
             levels: SHARES.map(level).to_vec(),
+            promise: PromiseReport::of(matches.first()?, &self.best, PROMISE),
             curve: matches.first().map(|one| means(&one.points, &self.everyone)).unwrap_or_default(),
-        }
+        })
     }
 
     fn pair(&self, matches: &[Match], of: impl Fn(&Match) -> &Points + Sync) -> (Figure, Figure) {
