@@ -93,3 +93,16 @@ fn the_configuration_of_the_image_has_no_fault_and_needs_keys() {
 
     assert!(config.keys.required && config.admin.token.is_some() && !config.server.listen.ip().is_loopback());
 }
+
+/// Where there is a GPU, the check takes an hour and is for people to start.
+#[test]
+fn the_check_of_a_gpu_says_where_there_is_none() {
+    if Command::new("nvidia-smi").output().is_ok() {
+        return;
+    }
+
+    let ran = Command::new("sh").arg(deploy().join("gpu-check.sh")).output().unwrap();
+
+    assert!(ran.status.success());
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "no NVIDIA GPU here: nothing was checked\n");
+}

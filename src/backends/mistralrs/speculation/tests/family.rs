@@ -30,17 +30,27 @@ fn ask(question: &str) -> Value {
     json!({ "temperature": 0, "max_tokens": 64, "messages": [{ "role": "user", "content": question }] })
 }
 
-/// Questions of four kinds.
+/// A thousand questions of the kinds that the pair was trained on, short ones mostly, none twice.
 fn questions() -> impl Iterator<Item = String> {
-    (0..10).flat_map(|index: u32| {
-        let (a, b, c) = (index, (index * 3 + 4) % 10, (index * 7 + 2) % 10);
-        [
-            format!("Count from {} to {}.", index + 3, index + 10),
-            format!("Sort {a} {b} {c}."),
-            format!("Write as JSON: thing lamp, colour red, count {}.", index + 2),
-            format!("Past: the old horse sees a blue {}.", ["tree", "stone", "cloud"][index as usize % 3]),
-        ]
-    })
+    let sorts = (0..810).map(|index| format!("Sort {} {} {}.", index % 9, index / 9 % 9 + 1, index / 81));
+    let counts = (0..90).map(|index| format!("Count from {} to {}.", index + 1, index + 1 + index % 7 + 2));
+    let past = ["tree", "stone", "cloud", "bird", "boat"].into_iter();
+    let past = past.flat_map(|thing| ["red", "blue", "old", "small"].map(|kind| (kind, thing)));
+    let past = past
+        .flat_map(|(kind, thing)| ["horse", "fox"].map(|who| format!("Past: the old {who} sees a {kind} {thing}.")));
+    let json = (0..60).map(|index| {
+        let (thing, colour) = (["lamp", "boat", "door"][index % 3], ["red", "blue"][index % 2]);
+        format!("Write as JSON: thing {thing}, colour {colour}, count {}.", index + 1)
+    });
+    sorts.chain(counts).chain(past).chain(json)
+}
+
+#[test]
+fn there_are_a_thousand_questions_none_of_them_twice() {
+    let questions: Vec<String> = questions().collect();
+    let distinct: std::collections::HashSet<&String> = questions.iter().collect();
+
+    assert_eq!((questions.len(), distinct.len()), (1_000, 1_000));
 }
 
 #[tokio::test]
