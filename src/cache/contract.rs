@@ -1,6 +1,6 @@
 //! What every store must keep to.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ pub(super) fn answer(body_bytes: usize) -> Arc<CachedAnswer> {
         key: CacheKey([1; 32]),
         tenant: TenantId::parse("acme").unwrap(),
         policy: None,
-        tags: BTreeSet::from([Tag("docs".to_owned())]),
+        tags: vec![Tag("docs".to_owned())],
         stored: Timestamp::UNIX_EPOCH,
     };
     Arc::new(CachedAnswer { reply, model, usage: Usage::default(), cost: NanoUsd(7), provenance })

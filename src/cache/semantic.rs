@@ -11,11 +11,14 @@
 //! - The bytes held stay at or under the limit; the entries that were used least recently go first.
 
 pub mod boundary;
+#[cfg(feature = "ann")]
+mod graph;
 pub mod judge;
 pub mod marks;
 pub mod neighbours;
 mod saved;
 mod tally;
+mod vectors;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,9 +29,10 @@ use std::{
 use parking_lot::Mutex;
 
 use self::{
-    boundary::{Label, Labels, Pool, serving},
+    boundary::{LABEL_BYTES, Label, Labels, Pool, serving},
     marks::Marks,
-    neighbours::{Neighbours, dot},
+    neighbours::dot,
+    vectors::Vectors,
 };
 pub use self::{
     saved::{Saved, SavedPool},
@@ -39,8 +43,11 @@ use crate::{domain::SemanticRule, runtime::SharedClock};
 
 /// Nearest entries that are looked at before a lookup gives up: twins of a prompt may be nearer than its paraphrase.
 const CANDIDATES: usize = 8;
-/// What an entry takes besides its vector, marks and answer: places in maps, counters, labels.
-const ENTRY_OVERHEAD: usize = 512;
+/// What an entry takes besides its vector, marks and answer: places in maps, counters, labels, and room that is left in each; as
+/// `cargo bench --bench cache_memory` measured it.
+const ENTRY_OVERHEAD: usize = 1024;
+/// Share of the limit that labels may take: one part of so many, beside the entries' own.
+const POOLS: usize = 16;
 /// Share of the entries that go when the limit is reached, so that room is not made for each entry anew.
 const EVICTED: usize = 32;
 
@@ -111,23 +118,19 @@ pub struct SemanticCache<A> {
 }
 
 struct State<A> {
-    partitions: HashMap<CacheKey, Partition>,
+    /// Entries that are compared with each other.
+    partitions: HashMap<CacheKey, Vectors>,
     entries: HashMap<u64, Entry<A>>,
     /// Entries by when they were used last.
     by_use: BTreeMap<u64, u64>,
     pools: HashMap<CacheKey, Pool>,
+    /// Labels in all pools.
+    pooled: usize,
     bytes: usize,
     ticks: u64,
     /// Counts up with everything that a file of it would have to know.
     changes: u64,
     tallies: BTreeMap<Arc<str>, Tally>,
-}
-
-/// Entries that are compared with each other; `ids` and `vectors` have the same order.
-#[derive(Default)]
-struct Partition {
-    vectors: Neighbours,
-    ids: Vec<u64>,
 }
 
 /// Entries near a prompt, each with its similarity: the first that may answer it, and the first that may not.
@@ -155,6 +158,7 @@ impl<A: Clone> SemanticCache<A> {
             entries: HashMap::new(),
             by_use: BTreeMap::new(),
             pools: HashMap::new(),
+            pooled: 0,
             bytes: 0,
             ticks: 0,
             changes: 0,
@@ -174,7 +178,9 @@ impl<A: Clone> SemanticCache<A> {
         let Some((found, pool)) = state.touch(entry, place) else { return Verdict::Nothing };
         let serving = serving(similarity, (&found.labels, &pool), rule.max_error, rule.explore);
         let nearby = Nearby { entry, answer: found.answer.clone(), similarity, serving };
-        state.pools.insert(place.pool, pool);
+        if !pool.is_empty() {
+            state.pools.insert(place.pool, pool);
+        }
         if draw >= serving {
             return Verdict::Explore(nearby);
         }
@@ -192,7 +198,8 @@ impl<A: Clone> SemanticCache<A> {
         let was_clean = entry.labels.is_clean();
         entry.labels.add(label);
         if was_clean {
-            state.pools.entry(place.pool).or_default().add(label);
+            state.add_to_pool(place.pool, label);
+            state.forget_pools(self.limit_bytes / POOLS);
         }
     }
 
@@ -203,16 +210,14 @@ impl<A: Clone> SemanticCache<A> {
 
     /// Keeps an answer of `answer_bytes` for `ttl`; returns its entry, `None` when it is larger than the cache.
     pub fn put(&self, place: &Place, probe: &Probe, (answer, answer_bytes): (A, usize), ttl: Duration) -> Option<u64> {
-        let bytes = answer_bytes + size_of_val(&*probe.embedding) + probe.marks.bytes() + ENTRY_OVERHEAD;
+        let bytes = answer_bytes + vectors::bytes(&probe.embedding) + probe.marks.bytes() + ENTRY_OVERHEAD;
         if bytes > self.limit_bytes {
             return None;
         }
         let mut state = self.state.lock();
         state.make_room(bytes, self.limit_bytes);
         let id = state.tick();
-        let partition = state.partitions.entry(place.partition).or_default();
-        partition.vectors.push(&probe.embedding);
-        partition.ids.push(id);
+        state.partitions.entry(place.partition).or_default().push(id, &probe.embedding);
         state.bytes += bytes;
         state.changes += 1;
         state.by_use.insert(id, id);
@@ -230,34 +235,39 @@ impl<A: Clone> SemanticCache<A> {
         Some(id)
     }
 
-    /// Returns every entry whose answer `is_wanted` and has not expired, in no order.
+    /// Returns every entry whose answer `is_wanted` and has not expired, in no order. Lookups wait for no judgement.
     pub fn list(&self, is_wanted: impl Fn(&A) -> bool) -> Vec<Kept<A>> {
-        let now = self.clock.elapsed();
-        let state = self.state.lock();
-        state.entries.values().filter(|entry| is_wanted(&entry.answer)).filter_map(|entry| entry.kept(now)).collect()
+        self.all().into_iter().map(|(_, kept)| kept).filter(|kept| is_wanted(&kept.answer)).collect()
     }
 
     /// Returns the entries whose answers are wanted and whose prompts are most similar to a vector, the most similar first.
     /// Vectors of another router model have nothing to say; of the same length they are compared all the same.
     pub fn closest(&self, vector: &[f32], is_wanted: impl Fn(&A) -> bool, most: usize) -> Vec<(f32, Kept<A>)> {
-        let now = self.clock.elapsed();
-        let state = self.state.lock();
-        let vectors =
-            state.partitions.values().flat_map(|partition| partition.ids.iter().zip(partition.vectors.iter()));
-        let mut found: Vec<(f32, &Entry<A>)> = vectors
-            .filter_map(|(id, other)| Some((dot(vector, other), state.entries.get(id)?)))
-            .filter(|(_, entry)| is_wanted(&entry.answer))
-            .collect();
+        let similarities: HashMap<u64, f32> = {
+            let state = self.state.lock();
+            let vectors = state.partitions.values().flat_map(Vectors::iter);
+            vectors.map(|(id, other)| (id, dot(vector, other))).collect()
+        };
+        let wanted = self.all().into_iter().filter(|(_, kept)| is_wanted(&kept.answer));
+        let mut found: Vec<(f32, Kept<A>)> =
+            wanted.filter_map(|(id, kept)| Some((*similarities.get(&id)?, kept))).collect();
         found.sort_by(|one, other| other.0.total_cmp(&one.0));
-        found.into_iter().filter_map(|(similarity, entry)| Some((similarity, entry.kept(now)?))).take(most).collect()
+        found.truncate(most);
+        found
     }
 
     /// Removes every entry whose answer is `unwanted`.
     pub fn evict(&self, unwanted: impl Fn(&A) -> bool) {
-        let mut state = self.state.lock();
         let ids: Vec<u64> =
-            state.entries.iter().filter(|(_, entry)| unwanted(&entry.answer)).map(|(id, _)| *id).collect();
+            self.all().into_iter().filter(|(_, kept)| unwanted(&kept.answer)).map(|(id, _)| id).collect();
+        let mut state = self.state.lock();
         ids.into_iter().for_each(|id| state.remove(id));
+    }
+
+    fn all(&self) -> Vec<(u64, Kept<A>)> {
+        let now = self.clock.elapsed();
+        let state = self.state.lock();
+        state.entries.iter().filter_map(|(id, entry)| Some((*id, entry.kept(now)?))).collect()
     }
 
     /// Returns the bytes and the entries held.
@@ -281,7 +291,7 @@ impl<A: Clone> SemanticCache<A> {
 impl<A> SemanticCache<A> {
     /// Returns how many vectors a lookup in this place is compared with.
     fn compared(&self, place: &Place) -> usize {
-        self.state.lock().partitions.get(&place.partition).map_or(0, |partition| partition.vectors.len())
+        self.state.lock().partitions.get(&place.partition).map_or(0, Vectors::len)
     }
 }
 
@@ -317,10 +327,7 @@ impl<A> State<A> {
     fn nearest(&mut self, place: &Place, probe: &Probe, rule: &SemanticRule, now: Duration) -> Nearest {
         let mut nearest = Nearest::default();
         let Some(partition) = self.partitions.get(&place.partition) else { return nearest };
-        let found = partition.vectors.nearest(&probe.embedding, rule.min_similarity, CANDIDATES);
-        let with_ids = found.into_iter().filter_map(|near| Some((*partition.ids.get(near.at)?, near.similarity)));
-        let candidates: Vec<(u64, f32)> = with_ids.collect();
-        for (id, similarity) in candidates {
+        for (id, similarity) in partition.nearest(&probe.embedding, rule.min_similarity, CANDIDATES) {
             let Some(entry) = self.entries.get(&id) else { continue };
             if entry.expires <= now {
                 self.remove(id);
@@ -331,6 +338,24 @@ impl<A> State<A> {
             place.get_or_insert((id, similarity));
         }
         nearest
+    }
+
+    fn add_to_pool(&mut self, key: CacheKey, label: Label) {
+        let now = self.tick();
+        let pool = self.pools.entry(key).or_default();
+        let before = pool.len();
+        pool.add(label);
+        pool.used = now;
+        self.pooled += pool.len() - before;
+    }
+
+    /// Forgets the pools that have learned nothing for longest, until the others take no more than this.
+    fn forget_pools(&mut self, limit_bytes: usize) {
+        while self.pooled * LABEL_BYTES > limit_bytes && self.pools.len() > 1 {
+            let oldest = self.pools.iter().min_by_key(|(_, pool)| pool.used).map(|(key, _)| *key);
+            let Some(forgotten) = oldest.and_then(|key| self.pools.remove(&key)) else { return };
+            self.pooled -= forgotten.len();
+        }
     }
 
     /// Notes that an entry is used, and takes out the pool that it is judged with.
@@ -363,11 +388,8 @@ impl<A> State<A> {
         self.by_use.remove(&entry.used);
         self.bytes -= entry.bytes;
         let Some(partition) = self.partitions.get_mut(&entry.partition) else { return };
-        if let Some(at) = partition.ids.iter().position(|held| *held == id) {
-            partition.ids.swap_remove(at);
-            partition.vectors.swap_remove(at);
-        }
-        if partition.ids.is_empty() {
+        partition.remove(id);
+        if partition.is_empty() {
             self.partitions.remove(&entry.partition);
         }
     }

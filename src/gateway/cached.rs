@@ -173,7 +173,7 @@ impl Gateway {
             key,
             tenant: context.principal.tenant.clone(),
             policy: target.policy_name().cloned(),
-            tags: context.preferences.cache_tags.clone(),
+            tags: context.preferences.cache_tags.iter().cloned().collect(),
             stored: clock.now(),
         };
         Slot {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::near::Lesson;
@@ -83,6 +84,8 @@ impl Slot {
         let Self { cache, provenance, clock, ttl, stale, tasks, lesson, .. } = self;
         let key = provenance.key;
         let provenance = Provenance { stored: clock.now(), ..provenance };
+        // What came from a connection may hold on to much more than itself.
+        let reply = WholeReply { body: Bytes::copy_from_slice(&reply.body), ..reply };
         let answer = Arc::new(CachedAnswer { reply, model, usage, cost, provenance });
         if let Some(lesson) = lesson {
             lesson.learn(Arc::clone(&answer), ttl, &tasks);

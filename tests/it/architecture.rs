@@ -25,6 +25,7 @@ const FENCES: &[(&str, &[&str])] = &[
     (r"\brten\w*\s*::|\buse\s+rten", &["src/scoring/"]),
     (r"(?:^|[^:\w]\s*)mistralrs\w*\s*::|\buse\s+mistralrs", &["src/backends/mistralrs.rs", "src/backends/mistralrs/"]),
     (r"\bmoka\s*::|\buse\s+moka\b", &["src/cache/"]),
+    (r"\busearch\s*::|\buse\s+usearch\b", &["src/cache/semantic/graph.rs"]),
     (r"\brusqlite\s*::|\buse\s+rusqlite\b", &["src/accounting/"]),
     (r"(?:^|[^:\w])prometheus\s*::|\buse\s+prometheus\b", &["src/telemetry/metrics.rs"]),
     (r"\benv\s*::\s*(?:vars?(?:_os)?|set_var|remove_var)\b", &["src/config.rs", "src/config/"]),

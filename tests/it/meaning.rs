@@ -199,6 +199,39 @@ async fn a_model_that_cannot_check_a_draft_gets_none() {
     assert_eq!(journal[1].json()["messages"].as_array().unwrap().len(), 1);
 }
 
+#[cfg(feature = "local")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_model_checks_a_near_answer_as_a_draft_and_says_what_it_would_say_without() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-family/target");
+    let tiny = json!({"name": "tiny", "local": {"path": path, "speculate": {"draft": "lookup", "when": "always"}},
+        "context_window": 512});
+    let policy = |cache: Value| json!({"schema_version": 1, "candidates": ["tiny"], "strategy": {"fixed": {"model": "tiny"}}, "cache": cache});
+    let near = json!({"semantic": {"max_error": 0.0001, "min_similarity": 0.5, "near_miss": "draft"}});
+    let upstream = Upstream::start().await;
+    let setup = setup(&upstream, false)
+        .model(tiny)
+        .policy("default", policy(near).to_string())
+        .policy("plain", policy(json!({"enabled": false})).to_string());
+    let server = Server::start(setup).await;
+    server.until_metric("pointsman_model_state", &["tiny", "ready"], |is_ready| is_ready == 1.0).await;
+    let ask = async |model: &str, count: u32| {
+        let mut body = asked(&format!("Count from {count} to 9."));
+        body["model"] = json!(model);
+        body["max_tokens"] = json!(24);
+        let answer = server.ask(&body).await.with_status(200).await;
+        let cache = answer.header("x-pointsman-cache").to_owned();
+        (cache, answer.json().await["choices"][0]["message"]["content"].clone())
+    };
+
+    let first = ask("auto", 3).await;
+    let twin = ask("auto", 4).await;
+    let plain = ask("auto:plain", 4).await;
+
+    assert_eq!((first.0.as_str(), twin.0.as_str(), plain.0.as_str()), ("miss", "draft", "bypass"));
+    assert_eq!(twin.1, plain.1);
+    assert_ne!(twin.1.as_str(), Some(""));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn earlier_turns_are_matched_by_meaning_where_the_policy_says_so() {
     let talk = |first: &str, last: &str| {

@@ -96,7 +96,12 @@ pub struct Pool {
     all: Vec<f32>,
     /// Similarities of the wrong ones, in order.
     wrong: Vec<f32>,
+    /// When something was added last; the cache forgets pools that learn nothing any more.
+    pub(super) used: u64,
 }
+
+/// What a label takes in a pool.
+pub(super) const LABEL_BYTES: usize = size_of::<Label>() + 2 * size_of::<f32>();
 
 impl Pool {
     /// Adds a label of an entry that was clean before it.
@@ -114,6 +119,16 @@ impl Pool {
         if !label.is_right {
             insert(&mut self.wrong, label.similarity);
         }
+    }
+
+    /// Returns the number of labels that are kept.
+    pub fn len(&self) -> usize {
+        self.newest.len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.newest.is_empty()
     }
 
     /// Returns the labels that are kept, the oldest first.

@@ -44,8 +44,9 @@ pub enum Mark {
 pub struct Marks {
     /// Each kind's words in their order, hashed; names are compared otherwise.
     sequences: [u64; KINDS.len()],
-    names: BTreeSet<u64>,
-    words: BTreeSet<u64>,
+    /// In order, each once.
+    names: Box<[u64]>,
+    words: Box<[u64]>,
 }
 
 const KINDS: [Mark; 8] =
@@ -62,7 +63,8 @@ impl Marks {
             opens = token.ends_with(['.', '!', '?', ':']) || is_list_mark(token);
         }
         let sequences = reader.sequences.map(|sequence| hash(&sequence));
-        Self { sequences, names: reader.names, words: reader.words }
+        let sorted = |set: BTreeSet<u64>| set.into_iter().collect();
+        Self { sequences, names: sorted(reader.names), words: sorted(reader.words) }
     }
 
     /// Returns a number that is another one where the same text has other marks: hashes may change with the compiler, and word
@@ -77,13 +79,13 @@ impl Marks {
         let pairs = KINDS.into_iter().zip(self.sequences.iter().zip(&other.sequences));
         let differing = pairs.filter(|(_, (one, other))| one != other).map(|(kind, _)| kind).next();
         // A name counts as shared in whatever case the other prompt writes it.
-        let names_agree = self.names.is_subset(&other.words) && other.names.is_subset(&self.words);
+        let names_agree = are_among(&self.names, &other.words) && are_among(&other.names, &self.words);
         differing.or((!names_agree).then_some(Mark::Name))
     }
 
     /// Returns the bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + 16 * (self.names.len() + self.words.len())
+        size_of::<Self>() + size_of::<u64>() * (self.names.len() + self.words.len())
     }
 }
 
@@ -193,6 +195,10 @@ impl Reader {
         }
         digits.clear();
     }
+}
+
+fn are_among(some: &[u64], sorted: &[u64]) -> bool {
+    some.iter().all(|one| sorted.binary_search(one).is_ok())
 }
 
 fn is_code(token: &str) -> bool {

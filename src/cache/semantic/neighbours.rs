@@ -25,6 +25,10 @@ impl Neighbours {
         if self.values.is_empty() {
             self.width = vector.len().max(1);
         }
+        if self.values.capacity() < self.values.len() + self.width {
+            // Not twice as much each time: vectors are most of what the cache holds.
+            self.values.reserve_exact(self.width + self.values.len() / 8);
+        }
         let filled = vector.iter().copied().chain(std::iter::repeat(0.0)).take(self.width);
         self.values.extend(filled);
     }
@@ -37,6 +41,12 @@ impl Neighbours {
         }
         self.values.copy_within(last * self.width.., at * self.width);
         self.values.truncate(last * self.width);
+    }
+
+    /// Returns one vector.
+    #[cfg(feature = "ann")]
+    pub fn get(&self, at: usize) -> Option<&[f32]> {
+        self.values.get(at * self.width..(at + 1) * self.width)
     }
 
     /// Returns every vector, in order.

@@ -1,10 +1,10 @@
 //! What the cache knows, for a file, and back.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    CacheKey, Place, Probe, SemanticCache,
-    boundary::{Label, Labels, Pool},
+    CacheKey, POOLS, Place, Probe, SemanticCache,
+    boundary::{Label, Labels},
     marks::Marks,
 };
 
@@ -39,8 +39,8 @@ impl<A: Clone> SemanticCache<A> {
         let now = self.clock.elapsed();
         let state = self.state.lock();
         let Some(partition) = state.partitions.get(&place) else { return Vec::new() };
-        let saved = |(id, vector): (&u64, &[f32])| {
-            let entry = state.entries.get(id)?;
+        let saved = |(id, vector): (u64, &[f32])| {
+            let entry = state.entries.get(&id)?;
             let left = entry.expires.checked_sub(now).filter(|left| !left.is_zero())?;
             Some(Saved {
                 partition: place,
@@ -51,7 +51,7 @@ impl<A: Clone> SemanticCache<A> {
                 left,
             })
         };
-        partition.ids.iter().zip(partition.vectors.iter()).filter_map(saved).collect()
+        partition.iter().filter_map(saved).collect()
     }
 
     /// Returns the labels of every pool.
@@ -74,18 +74,12 @@ impl<A: Clone> SemanticCache<A> {
         }
     }
 
-    /// Takes pools back, where nothing newer was learned.
+    /// Takes pools back, beneath what was learned since.
     pub fn restore_pools(&self, pools: impl IntoIterator<Item = SavedPool>) {
-        let restored: HashMap<CacheKey, Pool> = pools.into_iter().map(|(key, labels)| (key, pool(labels))).collect();
         let mut state = self.state.lock();
-        for (key, pool) in restored {
-            state.pools.entry(key).or_insert(pool);
+        for (key, labels) in pools {
+            labels.into_iter().for_each(|label| state.add_to_pool(key, label));
         }
+        state.forget_pools(self.limit_bytes / POOLS);
     }
-}
-
-fn pool(labels: Vec<Label>) -> Pool {
-    let mut pool = Pool::default();
-    labels.into_iter().for_each(|label| pool.add(label));
-    pool
 }

@@ -157,6 +157,27 @@ fn what_was_learned_survives_being_saved() {
     assert!(is_served(&after, &place(1), "which hill"));
 }
 
+#[test]
+fn labels_of_tenants_that_learn_nothing_any_more_are_forgotten() {
+    let limit = 1 << 16;
+    let (cache, _) = cache(limit);
+    let learn = |place: &Place| {
+        cache.put(place, &probe("which hill", 1.0), ("hill", 1), HOUR);
+        for _ in 0..20 {
+            if let Verdict::Explore(nearby) = cache.look_up(place, &probe("which hill", 0.999), &rule(), 0.999) {
+                cache.learn(place, &nearby, true);
+            }
+        }
+    };
+
+    (0..100).for_each(|number| learn(&place(number)));
+
+    let pools = cache.save_pools();
+    let labels: usize = pools.iter().map(|(_, labels)| labels.len()).sum();
+    assert!(labels * LABEL_BYTES <= limit / POOLS, "{labels} labels");
+    assert!(pools.iter().any(|(key, labels)| *key == place(99).pool && labels.len() == 20), "the newest went");
+}
+
 proptest! {
     #[test]
     fn the_bytes_held_never_exceed_the_limit(sizes in prop::collection::vec(1_usize..4_000, 1..200)) {

@@ -1,6 +1,6 @@
 //! The lines of a cache's file.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -43,7 +43,7 @@ pub(super) struct Entry {
     key: String,
     tenant: TenantId,
     policy: Option<PolicyName>,
-    tags: BTreeSet<Tag>,
+    tags: Vec<Tag>,
     stored: Timestamp,
     expires: Timestamp,
     model: ModelName,

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, os::unix::fs::PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 
 use bytes::Bytes;
 use jiff::SignedDuration;
@@ -22,7 +22,7 @@ fn answer(text: &str) -> Arc<CachedAnswer> {
         key: CacheKey([3; 32]),
         tenant: TenantId::parse("acme").unwrap(),
         policy: None,
-        tags: BTreeSet::from([Tag("docs".to_owned())]),
+        tags: vec![Tag("docs".to_owned())],
         stored: Timestamp::UNIX_EPOCH,
     };
     Arc::new(CachedAnswer {

@@ -1,6 +1,6 @@
 //! Readers of one call neither wait for each other nor miss anything, and leave when they like.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ fn keep() -> Keep {
             key: KEY,
             tenant: TenantId::parse("acme").unwrap(),
             policy: None,
-            tags: BTreeSet::new(),
+            tags: Vec::new(),
             stored: Timestamp::UNIX_EPOCH,
         },
         clock: Arc::new(TestClock::at(Timestamp::UNIX_EPOCH)),
