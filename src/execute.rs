@@ -6,6 +6,7 @@
 //! routed     one answer at a time         stop or ask another, by what is believed of each
 //! ensemble   several answers at once      a vote, or a judge; the rest is cancelled once it is decided
 //! hedged     a second leg when the first is slow; whoever begins first answers
+//! topology   tasks that build on others   the last one's answer is passed on
 //! gather     an answer under watch        given up while it is written, when its tokens are doubtful
 //! deferral   the tests                    pure
 //! legs       what such plans share        asking a leg, holding its answer back, verdicts
@@ -51,6 +52,7 @@ mod routed;
 mod single;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 use std::sync::Arc;
 
@@ -109,6 +111,7 @@ impl Executor {
                 let job = Job { drafter: Some(draft), ..job };
                 Box::pin(single::run(executor, Course::of(leg, fallbacks), job))
             }
+            Plan::Topology(plan) => Box::pin(topology::run(executor, plan, job)),
             Plan::Hedged(plan) => Box::pin(hedged::run(executor, plan, job)),
             Plan::Ensemble(plan) => Box::pin(ensemble::run(executor, plan, job)),
             Plan::CascadeRouting(plan) => Box::pin(routed::run(executor, plan, job)),

@@ -61,6 +61,7 @@ mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
 mod speculative;
+mod topology;
 mod weighted;
 
 pub use bandit::{Bandit, BanditParameters, MAX_EXPLORATION};
@@ -87,6 +88,7 @@ pub use preference::{StrongGoal, WinRate, WinRateParameters};
 pub use quality_cost::{CostGoal, Goals, QualityCost, QualityCostParameters};
 pub use rules::{Condition, ParseHoursError, Pattern, PatternError, Rule, Rules, Span, Window};
 pub use speculative::Speculative;
+pub use topology::{MAX_TASKS, Tasks, Topologies, TopologyParameters};
 pub use weighted::{Weighted, WeightedParameters};
 
 use std::{collections::BTreeSet, sync::Arc};

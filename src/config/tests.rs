@@ -207,7 +207,7 @@ fn references_that_lead_nowhere_are_told() {
     p.yaml:8:17: default_policy: unknown policy "nothing"
       8 | default_policy: nothing
         |                 ^^^^^^^
-      help: known: ab, avengers, balanced, best, budget, capable, careful, cascade, cascade-routing, cheap, default, easy-first, ensemble, guarded, learning, local, neighbours, rules, share, steady
+      help: known: ab, avengers, balanced, best, budget, capable, careful, cascade, cascade-routing, cheap, default, easy-first, ensemble, experts, guarded, learning, local, neighbours, reviewed, rules, share, steady
 
     p.yaml:9:25: accounting.baseline: unknown model "none"
       9 | accounting: { baseline: none }

@@ -40,6 +40,8 @@ pub enum Reason {
     WeakSuffices,
     /// The strategy needs evidence that the router artifact lacks: it chose by the predictions instead.
     EvidenceMissing,
+    /// Tasks that build on each other, as the policy says.
+    Topology,
     /// Several models at once, by the policy's members.
     Ensemble,
     /// Models in turn, until an answer passes the policy's tests.
@@ -67,6 +69,7 @@ impl Reason {
             Self::StrongWins => "strong_wins",
             Self::WeakSuffices => "weak_suffices",
             Self::EvidenceMissing => "evidence_missing",
+            Self::Topology => "topology",
             Self::Ensemble => "ensemble",
             Self::Cascade => "cascade",
             Self::Explored => "explored",

@@ -6,6 +6,7 @@ mod cascade;
 mod ensemble;
 mod hedged;
 mod routed;
+mod topology;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ pub use self::{
     ensemble::{Choosing, Ensemble, Member},
     hedged::Hedged,
     routed::{AnswerEvidence, CascadeRouting, ModelProspect},
+    topology::{Duty, Task, Topology},
 };
 use super::{ids::ModelName, money::NanoUsd};
 
@@ -52,6 +54,8 @@ pub enum Plan {
     Ensemble(Ensemble),
     /// As [`Plan::Single`], and the first fallback starts when the first choice is slow to begin.
     Hedged(Hedged),
+    /// Tasks of which the later ones get the answers of the earlier ones.
+    Topology(Topology),
 }
 
 /// The name of a kind of plan, a closed set for headers and metrics.
@@ -70,6 +74,8 @@ pub enum PlanKind {
     Ensemble,
     /// [`Plan::Hedged`].
     Hedged,
+    /// [`Plan::Topology`].
+    Topology,
 }
 
 impl PlanKind {
@@ -82,6 +88,7 @@ impl PlanKind {
             Self::CascadeRouting => "cascade_routing",
             Self::Ensemble => "ensemble",
             Self::Hedged => "hedged",
+            Self::Topology => "topology",
         }
     }
 }
@@ -96,6 +103,7 @@ impl Plan {
             Self::CascadeRouting(_) => PlanKind::CascadeRouting,
             Self::Ensemble(_) => PlanKind::Ensemble,
             Self::Hedged(_) => PlanKind::Hedged,
+            Self::Topology(_) => PlanKind::Topology,
         }
     }
 
@@ -109,6 +117,7 @@ impl Plan {
             Self::CascadeRouting(routed) => routed.legs().collect(),
             Self::Ensemble(ensemble) => ensemble.legs().collect(),
             Self::Hedged(hedged) => hedged.legs().collect(),
+            Self::Topology(topology) => topology.legs().collect(),
         };
         legs.into_iter()
     }
@@ -124,6 +133,10 @@ impl Plan {
             Self::Cascade(cascade) => {
                 let rungs = cascade.rungs.iter().flat_map(Rung::legs).map(|leg| upper(&leg.model)).sum::<NanoUsd>();
                 rungs + dearest(&cascade.fallbacks)
+            }
+            Self::Topology(topology) => {
+                let tasks = topology.tasks.iter().map(|task| upper(&task.leg.model)).sum::<NanoUsd>();
+                tasks + dearest(&topology.fallbacks)
             }
             Self::Hedged(hedged) => {
                 (upper(&hedged.leg.model) + upper(&hedged.second.model)).max(dearest(&hedged.fallbacks))

@@ -32,6 +32,8 @@ pub enum Ruling {
     Abandoned,
     /// Its answer is the plan's too: it says the same as the one that is given.
     Agreed,
+    /// Its answer went into the questions of others.
+    Heard,
     /// Another answer was chosen over its own.
     Outvoted,
     /// It gave no answer.
@@ -84,6 +86,10 @@ pub enum Cause {
     FirstToken,
     /// The other began before it.
     Late,
+    /// It is a task of a plan of several; the figure is what a revision has in common with what it revises.
+    Task,
+    /// A critic found nothing wrong.
+    Approved,
     /// The call failed; its attempt has the code.
     Error,
     /// No other model answered.
@@ -98,6 +104,7 @@ impl Ruling {
             Self::Deferred => "deferred",
             Self::Abandoned => "abandoned",
             Self::Agreed => "agreed",
+            Self::Heard => "heard",
             Self::Outvoted => "outvoted",
             Self::Failed => "failed",
             Self::Kept => "kept",
@@ -129,6 +136,8 @@ impl Cause {
             Self::Decided => "decided",
             Self::FirstToken => "first_token",
             Self::Late => "late",
+            Self::Task => "task",
+            Self::Approved => "approved",
             Self::Error => "error",
             Self::NoBetter => "no_better",
         }

@@ -7,6 +7,7 @@ mod hedged;
 mod journal;
 mod money;
 mod routed;
+mod topology;
 
 use std::{sync::Arc, time::Duration};
 

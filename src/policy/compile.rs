@@ -8,6 +8,7 @@ mod ensemble;
 mod rules;
 mod scored;
 mod strategy;
+mod topology;
 
 use std::sync::Arc;
 

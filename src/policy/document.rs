@@ -13,13 +13,14 @@ mod nearest;
 mod preference;
 pub mod rules;
 mod speculative;
+pub mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bandit::*, capability::*, cascade::*, cascade_routing::*, ensemble::*, rules::*};
+pub use self::{bandit::*, capability::*, cascade::*, cascade_routing::*, ensemble::*, rules::*, topology::*};
 pub use self::{
     cache::{CacheRuleDocument, JudgeDocument, JudgeModelDocument, NearMissDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
@@ -148,6 +149,8 @@ pub enum StrategyDocument {
     CascadeRouting(CascadeRoutingDocument),
     /// Several models, or samples of one, at once; one of their answers is given.
     Ensemble(EnsembleDocument),
+    /// Tasks of which the later ones get the answers of the earlier ones.
+    Topology(TopologyDocument),
 }
 
 /// Always the same model.

@@ -105,7 +105,7 @@ cache: { ttl: 1 hour }
 #[test]
 fn an_unknown_strategy_and_a_missing_one_are_told() {
     insta::assert_snapshot!(faults("strategy: { qualty_cost: {} }\n"), @r#"
-    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, speculative, weighted, capability, quality_cost, difficulty, preference, cluster, nearest, bandit, cascade, cascade_routing, ensemble
+    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, speculative, weighted, capability, quality_cost, difficulty, preference, cluster, nearest, bandit, cascade, cascade_routing, ensemble, topology
       1 | strategy: { qualty_cost: {} }
         | ^^^^^^^^
       help: did you mean "quality_cost"?
@@ -178,6 +178,7 @@ fn embedded_policies_about_models_that_are_not_there_are_left_out() {
             "cheap",
             "default",
             "easy-first",
+            "experts",
             "guarded",
             "learning",
             "neighbours",

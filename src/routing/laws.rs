@@ -9,8 +9,8 @@ use super::{
     CascadeRoutingParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal, Difficulty,
     DifficultyParameters, EnsembleParameters, Explanation, Fixed, FixedParameters, Goals, Hedging, HedgingParameters,
     Interval, Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules,
-    Span, Strategy, StrongGoal, Voting, Weight, Weighted, WeightedParameters, WinRate, WinRateParameters,
-    samples::any_ask,
+    Span, Strategy, StrongGoal, Tasks, Topologies, TopologyParameters, Voting, Weight, Weighted, WeightedParameters,
+    WinRate, WinRateParameters, samples::any_ask,
 };
 use crate::domain::{
     Ask, BanditAlgorithm, Candidate, Choosing, DeferralTest, Extractor, Learner, Leg, Member, ModelName, NanoUsd,
@@ -119,6 +119,11 @@ fn hedging() -> Hedging {
     Hedging::new(Arc::new(difficulty()), parameters).unwrap()
 }
 
+fn experts() -> Topologies {
+    let tasks = Tasks::Experts { experts: 2, brief: 300, cost_weight: Weight { value: 0.3, min: 0.1, max: 2.0 } };
+    Topologies::new(TopologyParameters { constraints: constraints(), tasks, max_fallbacks: 2 }).unwrap()
+}
+
 fn difficulty() -> Difficulty {
     let threshold = Weight { value: 0.6, min: 0.3, max: 0.9 };
     let default_model = Some(model(2));
@@ -190,6 +195,7 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(cascade()),
         Arc::new(cascade_routing()),
         Arc::new(hedging()),
+        Arc::new(experts()),
         Arc::new(ensemble()),
     ]
 }

@@ -52,6 +52,9 @@ pub enum ParameterError {
     /// A model stands twice where it may stand once.
     #[error("the model {0} stands twice")]
     Repeated(String),
+    /// Tasks build on themselves or lead nowhere.
+    #[error("the last task must write an answer, and every other task must lead to it")]
+    Unsound,
     /// Two models that are to be compared are the same.
     #[error("{0} cannot be compared with itself")]
     Same(String),

@@ -43,3 +43,4 @@ mod rules;
 mod stored;
 mod strategies;
 mod streaming;
+mod topology;

@@ -6,8 +6,8 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::domain::{
-    AnswerEvidence, Cascade, CascadeRouting, Choosing, DeferralTest, Ensemble, Extractor, Hedged, Member, ModelName,
-    ModelProspect, Probability, Rung, Statistic,
+    AnswerEvidence, Cascade, CascadeRouting, Choosing, DeferralTest, Duty, Ensemble, Extractor, Hedged, Member,
+    ModelName, ModelProspect, Probability, Rung, Statistic, Task, Topology,
 };
 
 /// Most tokens that a scripted answer has.
@@ -108,6 +108,28 @@ fn any_hedged() -> impl Strategy<Value = Plan> {
     })
 }
 
+fn any_topology() -> impl Strategy<Value = Plan> {
+    let task = |index: usize, does: Duty, after: Vec<usize>| Task { leg: leg(index), does, after, max_tokens: Some(9) };
+    let sequential = move |a, b, c| {
+        let last = Task { max_tokens: None, ..task(c, Duty::Revise, vec![2, 3]) };
+        vec![
+            task(a, Duty::Answer, vec![]),
+            task(b, Duty::Critique, vec![0]),
+            task(c, Duty::Revise, vec![0, 1]),
+            task(b, Duty::Critique, vec![2]),
+            last,
+        ]
+    };
+    let parallel = move |a, b, c| {
+        let last = Task { max_tokens: None, ..task(c, Duty::Synthesise, vec![0, 1]) };
+        vec![task(a, Duty::Answer, vec![]), task(b, Duty::Answer, vec![]), last]
+    };
+    (0..3usize, 0..3usize, 0..3usize, proptest::bool::ANY, 0..2usize).prop_map(move |(a, b, c, is_parallel, spares)| {
+        let tasks = if is_parallel { parallel(a, b, c) } else { sequential(a, b, c) };
+        Plan::Topology(Topology { tasks, fallbacks: vec![leg(1); spares] })
+    })
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => Just(Plan::Single { leg: leg(0), fallbacks: vec![leg(1), leg(2)] }),
@@ -115,6 +137,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         3 => any_routed(),
         4 => any_ensemble(),
         3 => any_hedged(),
+        3 => any_topology(),
     ]
 }
 

@@ -99,6 +99,7 @@ fn placed(error: ParameterError, at: &Path) -> (ParameterError, Path) {
         ParameterError::Same(_) => at.key("weak"),
         ParameterError::OutOfRange { .. }
         | ParameterError::Repeated(_)
+        | ParameterError::Unsound
         | ParameterError::NoWeight
         | ParameterError::Twice(_) => at.clone(),
     };

@@ -63,6 +63,7 @@ impl Compiler<'_, '_> {
                 self.cascade_routing(routed, scope, &at.key("cascade_routing"))?
             }
             StrategyDocument::Ensemble(ensemble) => self.ensemble(ensemble, scope, &at.key("ensemble"))?,
+            StrategyDocument::Topology(topology) => self.topology(topology, scope, &at.key("topology"))?,
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),
             StrategyDocument::Difficulty(difficulty) => self.difficulty(difficulty, scope, &at.key("difficulty")),
             StrategyDocument::Preference(pair) => self.preference(pair, scope, &at.key("preference"))?,

@@ -8,8 +8,12 @@ use crate::wire::{
     raw::{Edit, RawError, RawObject, quoted},
 };
 
+/// What an answer looks like besides text.
+const FORM: [&str; 6] =
+    ["tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format"];
+
 /// What the gateway's own requests keep to.
-const OWN: Limits = Limits { messages: 1_024, choices: 128, depth: 128 };
+const OWN: Limits = Limits { messages: 1 << 20, choices: 128, depth: 128 };
 
 impl ChatCall {
     /// Returns the request with token log-probabilities asked for, and the `top` likeliest tokens beside each; a request that
@@ -44,15 +48,40 @@ impl ChatCall {
         Ok(Self { body, sampling, ..self.clone() })
     }
 
+    /// Returns the request for one answer, with a further turn of the user and a tighter limit; where the answer is not what the
+    /// caller gets (`keeps_form` is false), without tools and without a form. Everything else stays.
+    ///
+    /// # Errors
+    /// The messages are no list, which a body that was parsed before never has.
+    pub fn with_turn(&self, turn: Option<&str>, keeps_form: bool, most: Option<u64>) -> Result<Self, ParseError> {
+        let limit =
+            if self.body.get("max_completion_tokens").is_some() { "max_completion_tokens" } else { "max_tokens" };
+        let most = most.map(|most| self.max_tokens.map_or(most, |own| own.min(most)).to_string());
+        let messages = turn.map(|turn| self.messages_and(turn));
+        let mut edits = Vec::new();
+        edits.extend(messages.as_ref().map(|messages| Edit::Set("messages", messages)));
+        edits.extend(most.as_ref().map(|most| Edit::Set(limit, most)));
+        edits.extend(self.body.get("n").map(|_| Edit::Set("n", "1")));
+        let gone = FORM.into_iter().filter(|name| !keeps_form && self.body.get(name).is_some());
+        edits.extend(gone.map(Edit::Remove));
+        Self::parse(self.body.with(&edits), &OWN)
+    }
+
+    /// Returns the messages as they were written, and one more.
+    fn messages_and(&self, turn: &str) -> String {
+        let written = self.body.get("messages").unwrap_or("[]").trim_end();
+        let open = written.strip_suffix(']').unwrap_or(written);
+        format!("{open},{{\"role\":\"user\",\"content\":{}}}]", quoted(turn))
+    }
+
     /// Returns the request with other messages, without tools and without a form of the answer; everything else stays.
     ///
     /// # Errors
     /// A message is no text that can be sent.
     pub fn with_messages(&self, messages: &[(Role, &str)]) -> Result<Self, ParseError> {
         let messages = written(messages);
-        let gone = ["tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format"];
         let mut edits = vec![Edit::Set("messages", &messages)];
-        edits.extend(gone.into_iter().filter(|name| self.body.get(name).is_some()).map(Edit::Remove));
+        edits.extend(FORM.into_iter().filter(|name| self.body.get(name).is_some()).map(Edit::Remove));
         Self::parse(self.body.with(&edits), &OWN)
     }
 
@@ -120,6 +149,21 @@ mod tests {
             text(&other),
             @r#"{"model":"m","messages":[{"role":"system","content":"a"},{"role":"user","content":"\"b\""}],"temperature":0.5}"#
         );
+    }
+
+    #[test]
+    fn a_further_turn_leaves_what_was_said_before_as_it_was() {
+        let asked = r#"{"model":"m","messages":[ {"role":"user","content":[{"type":"text","text":"x"}],"odd":1e-400} ],"n":3,"response_format":{"type":"json_object"}}"#;
+
+        let own = call(asked).with_turn(Some("\"y\""), true, Some(5)).unwrap();
+        let other = call(asked).with_turn(Some("y"), false, None).unwrap();
+
+        insta::assert_snapshot!(
+            text(&own),
+            @r#"{"model":"m","messages":[ {"role":"user","content":[{"type":"text","text":"x"}],"odd":1e-400} ,{"role":"user","content":"\"y\""}],"n":1,"response_format":{"type":"json_object"},"max_tokens":5}"#
+        );
+        assert!(text(&other).ends_with(r#""n":1}"#), "{}", text(&other));
+        assert_eq!((own.messages.len(), own.max_tokens, own.choices), (2, Some(5), 1));
     }
 
     #[test]
