@@ -26,7 +26,7 @@ def configuration(base_url):
         "keys": {"required": "always", "file": "keys.json"},
         "providers": {"proper": {"base_url": base_url}},
         "models": [
-            {"name": LOCAL, "local": {"catalogue": LOCAL}, "context_window": 2048, "tags": ["private"]},
+            {"name": LOCAL, "local": {"catalogue": LOCAL}, "context_window": 2048, "tools": True, "json_schema": True, "tags": ["private"]},
             remote("proper"),
             remote("bad-request"),
             remote("busy"),

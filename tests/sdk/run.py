@@ -121,6 +121,36 @@ class Sdk(unittest.TestCase):
         self.assertEqual(headers_again["x-pointsman-cache"], "hit")
         self.assertEqual(answer_again.choices[0].message.content, answer.choices[0].message.content)
 
+    def test_the_local_model_calls_a_tool_and_keeps_to_a_schema(self):
+        question = [{"role": "user", "content": "What is the weather in Paris? It has 7 degrees."}]
+
+        called = self.client.chat.completions.parse(
+            model=LOCAL,
+            messages=question,
+            tools=[openai.pydantic_function_tool(Weather)],
+            tool_choice="required",
+            temperature=0,
+            max_tokens=160,
+        )
+        parsed = self.client.chat.completions.parse(
+            model=LOCAL, messages=question, response_format=Weather, temperature=0, max_tokens=160
+        )
+
+        self.assertEqual(called.choices[0].finish_reason, "tool_calls")
+        self.assertIsInstance(called.choices[0].message.tool_calls[0].function.parsed_arguments, Weather)
+        self.assertIsInstance(parsed.choices[0].message.parsed, Weather)
+
+    def test_the_local_model_says_how_likely_its_tokens_are(self):
+        answer = self.client.chat.completions.create(
+            model=LOCAL, messages=QUESTION, temperature=0, max_tokens=4, logprobs=True, top_logprobs=3, seed=1
+        )
+
+        tokens = answer.choices[0].logprobs.content
+        self.assertEqual(len(tokens), 4)
+        for token in tokens:
+            self.assertEqual(token.token, token.top_logprobs[0].token, "greedy tokens are the likeliest")
+            self.assertTrue(all(-99 < other.logprob <= 0 for other in token.top_logprobs))
+
     def test_the_local_model_streams(self):
         stream = self.client.chat.completions.create(
             model=LOCAL, messages=QUESTION, temperature=0, max_tokens=12, stream=True, extra_headers={"cache-control": "no-store"}
