@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use pointsman::{
     domain::SemanticRule,
     learning::{
-        cache_evaluation::{Recipe, Replayed, Row, embed, make, markdown, measure, plot},
+        cache_evaluation::{Recipe, Replayed, Row, distinct, embed, make, markdown, measure, plot},
         data::read_sets,
     },
     scoring::{Artifact, folder::Folder, load::Runtime},
@@ -155,6 +155,7 @@ fn make_set(args: &MakeArgs) -> CliResult {
     prompts.sort();
     prompts.dedup();
     prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(args.seed));
+    let mut prompts = distinct(prompts);
     prompts.truncate(args.prompts);
     let recipe = Recipe { paraphrases: args.paraphrases, twins: args.twins, seed: args.seed };
     let mut lines = String::new();

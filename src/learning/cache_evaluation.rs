@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use self::{
-    make::{Recipe, make},
+    make::{Recipe, distinct, make},
     report::{markdown, plot},
 };
 use crate::{
@@ -31,7 +31,8 @@ use crate::{
 };
 
 /// Thresholds that the bounded cache is compared with.
-pub const THRESHOLDS: [f32; 12] = [0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9999];
+pub const THRESHOLDS: [f32; 14] =
+    [0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9999, 0.99999, 0.999_999];
 
 /// One prompt to replay; one line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

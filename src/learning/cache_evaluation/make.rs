@@ -1,5 +1,7 @@
 //! Prompts with answer classes, made from real prompts.
 
+use std::collections::{BTreeSet, HashSet};
+
 use rand::{Rng, seq::SliceRandom};
 
 use super::{Kind, Replayed, twins::Twist};
@@ -14,6 +16,25 @@ pub struct Recipe {
     pub twins: usize,
     /// Seed of all chance.
     pub seed: u64,
+}
+
+/// Words that do not make two prompts different questions; single letters, which name choices, count among them.
+const FORM: [&str; 15] =
+    ["an", "and", "answer", "are", "for", "hi", "in", "is", "of", "or", "please", "question", "quick", "the", "to"];
+
+/// Returns the prompts of which no earlier one asks the same: public sets share questions, spelled and laid out in their own ways,
+/// and each would count as wrong for the other.
+pub fn distinct(prompts: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    prompts.into_iter().filter(|prompt| seen.insert(content(prompt))).collect()
+}
+
+fn content(prompt: &str) -> BTreeSet<String> {
+    let lower = prompt.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric());
+    let counts =
+        |word: &&str| (word.len() > 1 || word.bytes().all(|byte| byte.is_ascii_digit())) && !FORM.contains(word);
+    words.filter(|word| !word.is_empty()).filter(counts).map(str::to_owned).collect()
 }
 
 /// Returns each prompt with paraphrases and twins of it, in an order drawn by chance. The same recipe gives the same lines.

@@ -33,6 +33,14 @@ fn what_is_always_wrong_is_served_no_more_often_than_the_bound_allows() {
 }
 
 #[test]
+fn a_question_that_two_sets_share_is_taken_once() {
+    let asked =
+        ["How many? A. 1,000 B. 2,000 Answer:", "how many?\n(A) 1,000\n(B) 2,000", "How many? A. 1,000 B. 3,000"];
+
+    assert_eq!(distinct(asked.map(str::to_owned).to_vec()), [asked[0], asked[2]]);
+}
+
+#[test]
 fn the_same_recipe_makes_the_same_prompts_and_every_class_has_an_original() {
     let prompts = ["Why is the road from Paris 12 miles long?".to_owned(), "What's new? Don't guess.".to_owned()];
     let recipe = Recipe { paraphrases: 4, twins: 4, seed: 3 };

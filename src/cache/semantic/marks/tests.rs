@@ -47,6 +47,21 @@ fn one_changed_word_that_carries_the_question_is_a_conflict() {
     }
 }
 
+#[test]
+fn another_question_in_a_long_template_is_a_conflict_and_a_phrase_around_it_is_none() {
+    let template = |question: &str| {
+        format!(
+            "Read the scene below and tell whether the main person does something that most people would call wrong by \
+             ordinary standards of everyday life in towns and villages, then give reasons for that judgement. {question}"
+        )
+    };
+    let ball = template("I threw the old ball into our pond.");
+
+    assert_eq!(conflict(&ball, &template("I wrote a letter about her garden.")), Some(Mark::Wording));
+    assert_eq!(conflict(&ball, &format!("Hi! A quick question, many thanks in advance: {ball}")), None);
+    assert_eq!(conflict("I threw the old ball into our pond.", "I wrote a letter about her garden."), None);
+}
+
 proptest! {
     #[test]
     fn no_text_conflicts_with_itself(text in any::<String>()) {
