@@ -10,6 +10,7 @@
 //! gather     an answer under watch        given up while it is written, when its tokens are doubtful
 //! deferral   the tests                    pure
 //! legs       what such plans share        asking a leg, holding its answer back, verdicts
+//! agreement  further samples              legs of their own
 //! judge      a model that grades          a leg of its own
 //! single     legs in order                deadline, money left, breaker; then the next leg
 //! retry      one leg                      again only where it is safe, with a pause, inside a budget
@@ -29,6 +30,7 @@
 //!
 //! To add a kind of plan: a variant of [`Plan`], a file here, an arm in [`Executor::run`].
 
+mod agreement;
 mod answer;
 mod attempt;
 mod breaker;

@@ -178,8 +178,7 @@ impl RecordGuard {
 
     fn baseline_cost(&self) -> Option<NanoUsd> {
         let baseline = self.books.baseline.as_ref()?;
-        let answered_by = self.record.answered_by.as_ref()?;
-        let attempt = self.record.attempts.iter().rfind(|attempt| attempt.model == *answered_by)?;
+        let attempt = self.record.answering_attempt()?;
         Some(baseline.prices.cost(&attempt.usage))
     }
 

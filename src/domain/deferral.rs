@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{answer_pattern::AnswerPattern, plan::Leg, scores::Probability};
+use super::{answer_pattern::AnswerPattern, extractor::Extractor, plan::Leg, scores::Probability};
 
-/// A test of an answer. All of them are pure functions of the answer, but for [`DeferralTest::Judge`], which asks a model.
+/// A test of an answer. All of them are pure functions of the answer, but for [`DeferralTest::Judge`] and
+/// [`DeferralTest::Agreement`], which ask a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "test")]
 pub enum DeferralTest {
@@ -46,6 +47,19 @@ pub enum DeferralTest {
         /// The form.
         form: AnswerForm,
     },
+    /// Goes on when too few further samples of the same model come to what the answer comes to.
+    Agreement {
+        /// The model.
+        leg: Leg,
+        /// How many are drawn besides the answer.
+        samples: u32,
+        /// At which temperature.
+        temperature: f64,
+        /// What is compared.
+        extract: Extractor,
+        /// Least share of all, the answer included, that must agree with it.
+        below: Probability,
+    },
     /// Goes on when a model finds the answer more likely wrong than this; the answer's own model verifies itself.
     Judge {
         /// The model that judges.
@@ -83,11 +97,27 @@ pub enum AnswerForm {
 }
 
 impl DeferralTest {
-    /// Returns the leg of the model that judges.
-    pub fn judge(&self) -> Option<&Leg> {
+    /// Returns the calls that the test may make.
+    pub fn legs(&self) -> impl Iterator<Item = &Leg> {
+        let (leg, times) = match self {
+            Self::Judge { leg, .. } => (Some(leg), 1),
+            Self::Agreement { leg, samples, .. } => (Some(leg), *samples as usize),
+            _ => (None, 0),
+        };
+        leg.into_iter().flat_map(move |leg| std::iter::repeat_n(leg, times))
+    }
+
+    /// Returns the snake-case name, as policies write it.
+    pub const fn name(&self) -> &'static str {
         match self {
-            Self::Judge { leg, .. } => Some(leg),
-            _ => None,
+            Self::Logprob { .. } => "logprob",
+            Self::Margin { .. } => "margin",
+            Self::Length { .. } => "length",
+            Self::Finish { .. } => "finish",
+            Self::Refusal { .. } => "refusal",
+            Self::Format { .. } => "format",
+            Self::Agreement { .. } => "agreement",
+            Self::Judge { .. } => "judge",
         }
     }
 }

@@ -5,8 +5,11 @@
 mod cascade;
 mod ensemble;
 mod hedged;
+mod outline;
 mod routed;
 mod topology;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +93,12 @@ impl PlanKind {
             Self::Hedged => "hedged",
             Self::Topology => "topology",
         }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        outline::write(self, f)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     plan::Plan,
     scores::{Probability, ScoresUnavailable},
     tokens::Usage,
-    verdict::Verdict,
+    verdict::{Ruling, Verdict},
 };
 
 /// Which endpoint was called, a closed set for metrics.
@@ -198,6 +198,18 @@ pub struct RequestRecord {
     /// How it ended.
     #[serde(flatten)]
     pub end: Outcome,
+}
+
+impl RequestRecord {
+    /// Returns the attempt whose answer the caller got: of the model that answered, on the leg that the plan accepted, where it says
+    /// so; the last of several.
+    pub fn answering_attempt(&self) -> Option<&Attempt> {
+        let answered_by = self.answered_by.as_ref()?;
+        let is_given = |verdict: &&Verdict| matches!(verdict.ruling, Ruling::Accepted | Ruling::Kept);
+        let leg = self.verdicts.iter().rfind(is_given).map(|verdict| verdict.leg);
+        let is_it = |attempt: &&Attempt| attempt.model == *answered_by && leg.is_none_or(|leg| attempt.leg == leg);
+        self.attempts.iter().rfind(is_it)
+    }
 }
 
 fn certain() -> Probability {

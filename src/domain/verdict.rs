@@ -62,6 +62,8 @@ pub enum Cause {
     Refusal,
     /// It does not have the form that it should.
     Format,
+    /// Further samples of the model come to something else.
+    Agreement,
     /// A judge finds it wrong.
     Judge,
     /// The model finds its own answer wrong.
@@ -124,6 +126,7 @@ impl Cause {
             Self::Finish => "finish",
             Self::Refusal => "refusal",
             Self::Format => "format",
+            Self::Agreement => "agreement",
             Self::Judge => "judge",
             Self::SelfCheck => "self_check",
             Self::NoSignals => "no_signals",

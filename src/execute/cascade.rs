@@ -17,11 +17,11 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::{
-    Course, Executor, Job, Opened,
+    Course, Executor, Job, Opened, agreement,
     answer::{Answer, Shape},
     deferral::{self, Objection},
     error::ExecuteError,
-    gather::{Gathered, Watch, gather},
+    gather::{Gathered, Watch, gather, whole},
     judge,
     legs::{Legs, Place, Reads, is_final},
     single,
@@ -81,10 +81,15 @@ impl Run {
                 self.legs.rule(&place, Ruling::Abandoned, objection);
                 Ok(None)
             }
-            Ok(Gathered::Begun(events)) => {
+            Ok(Gathered::Begun(events)) if shape.is_streaming => {
                 let shown = events.map(move |event| event.map(|event| shape.shown(event)));
                 Ok(Some(self.accepted(place, Reply::Stream(Box::pin(shown)))))
             }
+            // Whoever wants it whole waits for the rest, which is not tested either.
+            Ok(Gathered::Begun(events)) => match whole(Reply::Stream(events)).await {
+                Ok(answer) => Ok(Some(self.accepted(place, answer.into_reply(shape)))),
+                Err(error) => self.failed(&place, self.legs.broken(&place, error), shape),
+            },
             Ok(Gathered::Whole(answer)) => Ok(self.tested(rung, Held { answer, shape, place }).await),
             Err(error) => self.failed(&place, self.legs.broken(&place, error), shape),
         }
@@ -120,15 +125,19 @@ impl Run {
         if free.is_some() {
             return free;
         }
-        let judges = rung.defer.iter().filter_map(|test| match test {
-            DeferralTest::Judge { leg, below } => Some((leg, *below)),
-            _ => None,
-        });
-        for (position, (leg, below)) in (held.place.position + 1..).zip(judges) {
-            let judge = Place { position, leg: leg.clone() };
-            if let Some(objection) = self.judged(&judge, below, held).await {
-                return Some(objection);
+        let mut position = held.place.position + 1;
+        for test in &rung.defer {
+            let objection = match test {
+                DeferralTest::Judge { leg, below } => {
+                    self.judged(&Place { position, leg: leg.clone() }, *below, held).await
+                }
+                DeferralTest::Agreement { .. } => agreement::objection(&self.legs, test, position, &held.answer).await,
+                _ => None,
+            };
+            if objection.is_some() {
+                return objection;
             }
+            position += test.legs().count() as u32;
         }
         None
     }

@@ -32,7 +32,7 @@ impl Objection {
     }
 }
 
-/// Returns what a test has against a whole answer; a judge's is not heard here.
+/// Returns what a test has against a whole answer; what a model has to be asked for is not looked at here.
 pub(super) fn objection(test: &DeferralTest, answer: &Answer, format: &ResponseFormat) -> Option<Objection> {
     match test {
         DeferralTest::Logprob { statistic, below, .. } => {
@@ -53,7 +53,7 @@ pub(super) fn objection(test: &DeferralTest, answer: &Answer, format: &ResponseF
             let is_off = answer.text().is_some_and(|text| !form::has(text, form, format));
             is_off.then(|| Objection::of(Cause::Format))
         }
-        DeferralTest::Judge { .. } => None,
+        DeferralTest::Judge { .. } | DeferralTest::Agreement { .. } => None,
     }
 }
 

@@ -27,13 +27,13 @@ use self::{
     consistency::Sample,
 };
 use super::{
-    Course, Executor, Job, Opened, Operation,
+    Course, Executor, Job, Opened,
     answer::{Answer, Shape},
     deferral::Objection,
     error::ExecuteError,
     gather::whole,
     judge,
-    legs::{Legs, Place, Reads, is_final},
+    legs::{Legs, Place, Reads, is_final, sampled},
     single,
 };
 use crate::domain::{Cause, Choosing, Ensemble, Probability, Ruling};
@@ -118,7 +118,7 @@ async fn ask(legs: &Legs, plan: &Ensemble, member: usize) -> Said {
     let Some(asked) = plan.members.get(member) else { return nobody(legs, member) };
     let place = Place { position: member as u32, leg: asked.leg.clone() };
     let (job, shape) = legs.held(&place.leg, reads);
-    let job = sampled(job, asked.temperature, member);
+    let job = asked.temperature.map_or_else(|| job.clone(), |temperature| sampled(&job, temperature, member));
     let answered = match legs.ask(&place, job).await {
         Ok(opened) => whole(opened.reply).await.map_err(|error| legs.broken(&place, error)),
         Err(error) => Err(error),
@@ -137,19 +137,6 @@ async fn ask(legs: &Legs, plan: &Ensemble, member: usize) -> Said {
 fn nobody(legs: &Legs, member: usize) -> Said {
     let error = ExecuteError::DeadlineExceeded { attempts: legs.attempts() };
     Said { member, answered: Err((error, legs.plain())), grade: None }
-}
-
-/// Returns the job with a temperature of its own, and with another seed where the request has one, so that samples of one model
-/// differ, and differ the same way again.
-fn sampled(job: Job, temperature: Option<f64>, member: usize) -> Job {
-    let (Some(temperature), Operation::Chat { chat, is_streaming }) = (temperature, &job.operation) else { return job };
-    let seed = chat.sampling.seed.map(|seed| seed.wrapping_add(member as i64));
-    match chat.with_sampling(temperature, seed) {
-        Ok(chat) => {
-            Job { operation: Operation::Chat { chat: Arc::new(chat), is_streaming: *is_streaming }, ..job.clone() }
-        }
-        Err(_) => job,
-    }
 }
 
 impl<'a> Count<'a> {

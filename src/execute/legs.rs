@@ -133,6 +133,15 @@ impl Legs {
     }
 }
 
+/// Returns the job with a temperature of its own, and with another seed where the request has one, so that samples of one model
+/// differ, and differ the same way again.
+pub(super) fn sampled(job: &Job, temperature: f64, number: usize) -> Job {
+    let Operation::Chat { chat, is_streaming } = &job.operation else { return job.clone() };
+    let seed = chat.sampling.seed.map(|seed| seed.wrapping_add(number as i64));
+    let Ok(chat) = chat.with_sampling(temperature, seed) else { return job.clone() };
+    Job { operation: Operation::Chat { chat: Arc::new(chat), is_streaming: *is_streaming }, ..job.clone() }
+}
+
 /// Returns whether an error says that nobody else need be asked: the request itself is at fault, or its time is up. What the
 /// gateway had added to a request is no fault of its own.
 pub(super) fn is_final(error: &ExecuteError, shape: Shape) -> bool {

@@ -15,6 +15,9 @@ use crate::domain::{
 /// Most rungs of a cascade. Every rung that defers adds the time of a whole answer.
 pub const MAX_RUNGS: usize = 8;
 
+/// Most samples of a test of agreement.
+const MAX_SAMPLES: usize = 8;
+
 /// What [`Cascade`] needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CascadeParameters {
@@ -82,7 +85,7 @@ impl Strategy for Cascade {
         let gated = self.parameters.constraints.sift(ask)?;
         let rungs = self.rungs(ask, &gated.fitting);
         let place = |name: &ModelName| rungs.iter().position(|rung| rung.leg.model == *name);
-        let is_judge = |name: &ModelName| rungs.iter().flat_map(Rung::judges).any(|judge| judge.model == *name);
+        let is_judge = |name: &ModelName| rungs.iter().flat_map(Rung::legs).any(|judge| judge.model == *name);
         let mut order: Vec<_> = gated.fitting.iter().copied().map(Ranked::plain).collect();
         // A stable sort: the rungs first, the others in the policy's order.
         order.sort_by_key(|ranked| place(&ranked.candidate.model.name).unwrap_or(usize::MAX));
@@ -112,6 +115,10 @@ fn check(test: &DeferralTest) -> Result<(), ParameterError> {
             check_bound("below", *below, (f64::MIN, 0.0))
         }
         DeferralTest::Margin { below, .. } => check_bound("below", *below, (0.0, f64::MAX)),
+        DeferralTest::Agreement { temperature, samples, .. } => {
+            check_count("samples", *samples as usize, (1, MAX_SAMPLES))?;
+            check_bound("temperature", *temperature, (0.0, 2.0))
+        }
         _ => Ok(()),
     }
 }

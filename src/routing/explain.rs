@@ -239,8 +239,7 @@ impl Explanation {
             writeln!(f, "policy  {policy} (version {})", self.policy_version)?;
         }
         if let Some(plan) = &self.plan {
-            let legs: Vec<&str> = plan.legs().map(|leg| leg.model.as_str()).collect();
-            writeln!(f, "plan    {}: {}", plan.kind().name(), legs.join(", then "))?;
+            writeln!(f, "plan    {}: {plan}", plan.kind().name())?;
         }
         if let Some(reason) = self.reason {
             writeln!(f, "reason  {}", reason.name())?;

@@ -102,8 +102,7 @@ fn plan(metrics: &Metrics, labels: &Labels, record: &RequestRecord) {
 
 /// Returns how much later a streamed answer began than the attempt behind it would have let it, had it been asked at once.
 fn delay(record: &RequestRecord) -> Option<Duration> {
-    let answered_by = record.answered_by.as_ref().filter(|_| record.is_streaming)?;
-    let attempt = record.attempts.iter().rfind(|attempt| attempt.model == *answered_by)?;
+    let attempt = record.answering_attempt().filter(|_| record.is_streaming)?;
     Some(record.times.first_token?.saturating_sub(attempt.first_token?))
 }
 

@@ -256,7 +256,7 @@ async fn check_tells_every_fault_of_a_cascade() {
     let sense = cascade(json!([
         {"logprob": {"statistic": "quantile", "below": -1}}, {"length": {"min": 9, "max": 3}}, {"length": {}},
         {"format": {"regex": "("}}, {"format": {"schema": 1}}, {"judge": {"model": "jugde", "below": 0.5}},
-        {"refusal": {"phrases": [" "]}},
+        {"refusal": {"phrases": [" "]}}, {"agreement": {"extract": {"json": {"field": "a"}}, "below": 0.5}},
     ]));
     let empty = json!({"strategy": {"cascade": {}}});
     let short = json!({"strategy": {"cascade": {"models": ["small", "small"]}}});
@@ -289,6 +289,7 @@ async fn check_tells_every_fault_of_a_cascade() {
         "defer[4].format.schema: a JSON schema is a mapping",
         "defer[5].judge.model: unknown model \"jugde\"",
         "defer[6].refusal.phrases: a phrase must not be blank",
+        "defer[7].agreement.extract.json.field: \"a\" is no JSON pointer",
         "rungs[1]: nothing ever sends a request on from here",
         "rungs[2].defer: the last model's answer is always accepted",
         "rungs[2].accept_after: an answer can only be accepted early",

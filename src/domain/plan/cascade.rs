@@ -39,14 +39,9 @@ impl Rung {
         Self { leg, at_least: None, defer: Vec::new(), accept_after: None }
     }
 
-    /// Returns the model's leg and those of the judges, in the order in which they may run.
+    /// Returns the model's leg and those of its tests, in the order in which they may run.
     pub fn legs(&self) -> impl Iterator<Item = &Leg> {
-        std::iter::once(&self.leg).chain(self.judges())
-    }
-
-    /// Returns the legs of the judges.
-    pub fn judges(&self) -> impl Iterator<Item = &Leg> {
-        self.defer.iter().filter_map(DeferralTest::judge)
+        std::iter::once(&self.leg).chain(self.defer.iter().flat_map(DeferralTest::legs))
     }
 }
 

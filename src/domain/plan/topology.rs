@@ -47,6 +47,20 @@ pub enum Duty {
     Synthesise,
 }
 
+impl Duty {
+    /// Returns the snake-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Critique => "critique",
+            Self::Revise => "revise",
+            Self::Plan => "plan",
+            Self::Part => "part",
+            Self::Synthesise => "synthesise",
+        }
+    }
+}
+
 impl Topology {
     /// Returns every leg: the tasks, then the fallbacks.
     pub fn legs(&self) -> impl Iterator<Item = &Leg> {

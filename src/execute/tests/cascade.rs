@@ -1,7 +1,7 @@
 //! Cascades against backends that misbehave on command.
 
 use super::*;
-use crate::domain::{Cascade, Cause, DeferralTest, Event, ModelName, Probability, Ruling, Rung, Statistic};
+use crate::domain::{Cascade, Cause, DeferralTest, Event, Extractor, ModelName, Probability, Ruling, Rung, Statistic};
 
 fn leg(name: &str) -> Leg {
     Leg { model: ModelName::parse(name).unwrap() }
@@ -82,6 +82,24 @@ async fn an_answer_is_passed_on_early_where_the_policy_accepts_its_beginning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_beginning_is_accepted_for_whoever_wants_a_whole_answer_too() {
+    let script = [vec![Step::Say("word ", -0.1); 3], vec![Step::Say("word ", -9.0), Step::Stop]].concat();
+    let broken = [vec![Step::Say("word ", -0.1); 3], vec![Step::Fail(Code::UpstreamCut)]].concat();
+    for (script, expected) in [(script, "a"), (broken, "b")] {
+        let scene = Scene::of(vec![vec![Behaviour::Stream(script)], vec![]]);
+        let Plan::Cascade(mut cascade) = plan(vec![logprob(Some(3))]) else { panic!() };
+        cascade.rungs[0].accept_after = Some(3);
+        let Operation::Chat { chat, .. } = scene.job().operation else { panic!() };
+        let job = Job { operation: Operation::Chat { chat, is_streaming: false }, ..scene.job() };
+
+        let opened = scene.executor.run(Plan::Cascade(cascade), job).await.unwrap();
+
+        assert_eq!(opened.model.as_str(), expected);
+        assert!(matches!(opened.reply, Reply::Whole(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_nobody_can_better_is_kept() {
     let scene = Scene::of(vec![vec![told(&[-3.0])], vec![refuse(Code::UpstreamFailed); 3]]);
 
@@ -155,6 +173,28 @@ async fn a_model_that_verifies_itself_is_asked_twice() {
 
     assert_eq!((opened.model.as_str(), scene.called()), ("b", ["a", "a", "b"].map(str::to_owned).to_vec()));
     assert_eq!(verdicts(&scene)[0], (0, Ruling::Deferred, Cause::SelfCheck));
+}
+
+fn agreement(samples: u32, below: f64) -> DeferralTest {
+    let below = Probability::clamped(below);
+    DeferralTest::Agreement { leg: leg("a"), samples, temperature: 0.7, extract: Extractor::Number, below }
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_that_agree_keep_the_answer_and_others_send_the_request_on() {
+    let says = |text: &'static str| Behaviour::Stream(vec![Step::Wait(10), Step::Say(text, -0.1), Step::Stop]);
+    let agreeing = Scene::of(vec![vec![says("42"), says("It is 42."), Behaviour::Hang], vec![]]);
+    let differing = Scene::of(vec![vec![says("42"), says("41"), says("40")], vec![]]);
+    let failing = Scene::of(vec![vec![says("42"), refuse(Code::UpstreamTimeout), says("41")], vec![]]);
+
+    let scenes = [&agreeing, &differing, &failing];
+    let models = futures_util::future::join_all(scenes.map(|scene| run(scene, plan(vec![agreement(2, 0.6)])))).await;
+
+    let models: Vec<String> = models.into_iter().map(|opened| opened.unwrap().model.to_string()).collect();
+    assert_eq!(models, ["a", "b", "b"]);
+    assert_eq!(ends(&agreeing.attempts())[2], AttemptOutcome::Cancelled, "two of three are enough");
+    assert_eq!(verdicts(&differing)[0], (0, Ruling::Deferred, Cause::Agreement));
+    assert_eq!(differing.journal.verdicts()[1].leg, 3, "the samples are legs of their own");
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,13 @@ fn any_test() -> impl Strategy<Value = DeferralTest> {
         }),
         (0..3usize).prop_map(|judge| DeferralTest::Judge { leg: leg(judge), below: Probability::clamped(0.5) }),
         Just(DeferralTest::Length { min: None, max: Some(3) }),
+        (0..3usize, 1..3u32, 0.0..1.0f64).prop_map(|(model, samples, below)| DeferralTest::Agreement {
+            leg: leg(model),
+            samples,
+            temperature: 0.7,
+            extract: Extractor::Text,
+            below: Probability::clamped(below),
+        }),
     ]
 }
 

@@ -166,6 +166,14 @@ impl Compiler<'_, '_> {
                 let model = self.chosen(&judge.model, &scope.candidates, &at.key("model"))?;
                 DeferralTest::Judge { leg: Leg { model }, below: below? }
             }
+            DeferDocument::Agreement(agreement) => {
+                let at = at.key("agreement");
+                let extract = self.extractor(&agreement.extract, &at.key("extract"));
+                let below = self.share(agreement.below, &at);
+                let leg = Leg { model: self.catalogue.canonical(model)? };
+                let (samples, temperature) = (agreement.samples, agreement.temperature);
+                DeferralTest::Agreement { leg, samples, temperature, extract: extract?, below: below? }
+            }
             DeferDocument::SelfCheck(check) => {
                 let below = self.share(check.below, &at.key("self_check"))?;
                 // The name's own faults are told at the rung.

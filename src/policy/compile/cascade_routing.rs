@@ -60,8 +60,13 @@ impl Compiler<'_, '_> {
     }
 
     fn rejecting(&mut self, test: &DeferDocument, scope: &Scope, at: &Path) -> Option<DeferralTest> {
-        let asks_a_model =
-            matches!(test, DeferDocument::Prior(_) | DeferDocument::Judge(_) | DeferDocument::SelfCheck(_));
+        let asks_a_model = matches!(
+            test,
+            DeferDocument::Prior(_)
+                | DeferDocument::Agreement(_)
+                | DeferDocument::Judge(_)
+                | DeferDocument::SelfCheck(_)
+        );
         if asks_a_model {
             let help = "put a judge into \"evidence\"; what the router predicts counts anyway";
             self.report.add_with_help(at, "it is no test of an answer alone", help);

@@ -77,7 +77,8 @@ impl Compiler<'_, '_> {
         Some(vec![Member { leg: Leg { model }, weight: document.weight, temperature }; document.samples])
     }
 
-    fn extractor(&mut self, document: &ExtractDocument, at: &Path) -> Option<Extractor> {
+    /// Returns what is read off answers.
+    pub(super) fn extractor(&mut self, document: &ExtractDocument, at: &Path) -> Option<Extractor> {
         match document {
             ExtractDocument::Choice(_) => Some(Extractor::Choice),
             ExtractDocument::Number(_) => Some(Extractor::Number),

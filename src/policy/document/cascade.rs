@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{ExtractDocument, NothingDocument};
+
 /// One model after another, until an answer passes its tests. An answer is held back until then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -56,6 +58,8 @@ pub enum DeferDocument {
     Refusal(RefusalDocument),
     /// The answer does not have this form.
     Format(FormatDocument),
+    /// Too few further samples of the same model come to what the answer comes to.
+    Agreement(AgreementDocument),
     /// Another model finds the answer more likely wrong than this.
     Judge(JudgingDocument),
     /// The model itself, asked again, finds its answer more likely wrong than this.
@@ -159,6 +163,30 @@ pub struct FormatDocument {
     pub schema: Option<serde_json::Value>,
     /// A regular expression that must be found in the answer.
     pub regex: Option<String>,
+}
+
+/// A test by further samples of the same model, drawn at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["extract", "below"]))]
+pub struct AgreementDocument {
+    /// How many are drawn besides the answer.
+    #[schemars(range(min = 1, max = 8))]
+    pub samples: u32,
+    /// Their temperature.
+    #[schemars(range(min = 0.0, max = 2.0))]
+    pub temperature: f64,
+    /// What is compared.
+    pub extract: ExtractDocument,
+    /// Share of all, the answer included, that must come to the same, from 0 to 1; below it the request is sent on.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub below: f64,
+}
+
+impl Default for AgreementDocument {
+    fn default() -> Self {
+        Self { samples: 2, temperature: 0.7, extract: ExtractDocument::Text(NothingDocument {}), below: 0.0 }
+    }
 }
 
 /// A test by another model.
