@@ -19,10 +19,8 @@ use tokio::{
 };
 
 use super::{
-    super::{
-        Backend,
-        mistralrs::{Local, WeightPlace, resident_bytes},
-    },
+    super::Backend,
+    super::mistralrs::{Local, WeightPlace, resident_bytes},
     frame::{self, FrameError},
     message::{Asked, Fault, Order, Piece, Report, Start, State},
 };

@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    backends::{
-        contract::{Subject, chat_call, context, keeps_the_contract, model_name},
-        mistralrs::tiny,
-    },
+    backends::contract::{Subject, chat_call, context, keeps_the_contract, model_name},
+    backends::mistralrs::tiny,
     config::WeightSource,
     error::Code,
 };

@@ -13,7 +13,7 @@ use pointsman::learning::{
     },
 };
 
-use crate::cli::CliResult;
+use super::super::CliResult;
 
 #[derive(Args)]
 #[command(
