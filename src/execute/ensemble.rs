@@ -12,6 +12,7 @@
 //! - an answer says nothing that can be compared: it has no vote. Where no answer has one, the first member's is given, and the
 //!   record says so.
 //! - the judge fails or talks nonsense about an answer: that answer has no grade. Where none has, as above.
+//! - a member runs on this machine and callers wait there: it goes after them, as background work.
 //! - nobody answers: the fallbacks are asked, one after the other.
 
 mod ballot;
@@ -36,7 +37,7 @@ use super::{
     legs::{Legs, Place, Reads, is_final, sampled},
     single,
 };
-use crate::domain::{Cause, Choosing, Ensemble, Probability, Ruling};
+use crate::domain::{Cause, Choosing, Ensemble, Priority, Probability, Ruling};
 
 /// Asks every member, and gives the answer that is chosen.
 pub(super) async fn run(executor: Arc<Executor>, plan: Ensemble, job: Job) -> Result<Opened, ExecuteError> {
@@ -118,6 +119,8 @@ async fn ask(legs: &Legs, plan: &Ensemble, member: usize) -> Said {
     let Some(asked) = plan.members.get(member) else { return nobody(legs, member) };
     let place = Place { position: member as u32, leg: asked.leg.clone() };
     let (job, shape) = legs.held(&place.leg, reads);
+    // One answer can be done without: where it runs on this machine it lets callers go first who wait for theirs.
+    let job = Job { priority: Priority::Background, ..job };
     let job = asked.temperature.map_or_else(|| job.clone(), |temperature| sampled(&job, temperature, member));
     let answered = match legs.ask(&place, job).await {
         Ok(opened) => whole(opened.reply).await.map_err(|error| legs.broken(&place, error)),

@@ -105,7 +105,9 @@ async fn visit(server: &Server, number: u64, leaves_after: Option<u64>) {
     }
     let mut response = request.send().await.with_status(200).await;
     for _ in 0..events {
-        response.event().await;
+        if response.event().await.is_none() {
+            return;
+        }
     }
 }
 

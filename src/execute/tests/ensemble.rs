@@ -160,3 +160,16 @@ async fn leaving_cancels_every_member() {
     let cancelled = scene.attempts().iter().filter(|attempt| attempt.end == AttemptOutcome::Cancelled).count();
     assert_eq!((cancelled, scene.attempts().len()), (2, 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn members_let_callers_go_first_where_they_run_here_and_the_fallback_does_not() {
+    let broken = || vec![Behaviour::Refuse(Code::UpstreamFailed, None)];
+    let scene = Scene::of(vec![broken(), broken(), vec![says("7", 0)]]);
+    let members = vec![member("a", 1.0), member("b", 1.0)];
+    let plan = Ensemble { members, fallbacks: vec![leg("c")], ..plan(Choosing::Vote) };
+
+    run(&scene, plan).await;
+
+    let asked = scene.ledger.lock().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(asked, ["a behind others", "b behind others", "c"]);
+}

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::{
     backends::Backend,
     domain::{
-        Availability, BackendError, EmbedCall, Event, ModelCall, ModelName, Reply, TokenSignal, Tokens, Usage,
-        WholeReply,
+        Availability, BackendError, CallContext, EmbedCall, Event, ModelCall, Priority, Reply, TokenSignal, Tokens,
+        Usage, WholeReply,
     },
     error::Code,
     wire::raw::quoted,
@@ -93,10 +93,12 @@ impl Fake {
         Arc::new(Self { name: name.to_owned(), script: Mutex::new(script.into()), ledger: Arc::clone(ledger) })
     }
 
-    /// Begins a line; a model that may draft stands behind the name.
-    fn entry(&self, drafter: Option<&ModelName>) -> Entry {
+    /// Begins a line; a model that may draft stands behind the name, and that it lets others go first.
+    fn entry(&self, context: &CallContext) -> Entry {
         let mut ledger = self.ledger.lock();
-        let name = drafter.map_or_else(|| self.name.clone(), |drafter| format!("{} with {drafter}", self.name));
+        let drafter = context.drafter.as_ref().map(|drafter| format!(" with {drafter}")).unwrap_or_default();
+        let behind = if context.priority == Priority::Background { " behind others" } else { "" };
+        let name = format!("{}{drafter}{behind}", self.name);
         ledger.push((name, Served::Running));
         Entry { ledger: Arc::clone(&self.ledger), index: ledger.len() - 1 }
     }
@@ -126,7 +128,7 @@ impl Drop for Entry {
 #[async_trait]
 impl Backend for Fake {
     async fn chat(&self, call: ModelCall) -> Result<Reply, BackendError> {
-        let entry = self.entry(call.context.drafter.as_ref());
+        let entry = self.entry(&call.context);
         let behaviour = self.script.lock().pop_front().unwrap_or(Behaviour::Answer);
         match behaviour {
             Behaviour::Refuse(code, retry_after) => {
@@ -153,8 +155,8 @@ impl Backend for Fake {
         }
     }
 
-    async fn embed(&self, _: EmbedCall) -> Result<WholeReply, BackendError> {
-        let entry = self.entry(None);
+    async fn embed(&self, call: EmbedCall) -> Result<WholeReply, BackendError> {
+        let entry = self.entry(&call.context);
         match self.script.lock().pop_front() {
             Some(Behaviour::Refuse(code, _)) => {
                 entry.end(Served::Failed(code));
