@@ -45,7 +45,7 @@ use crate::{domain::SemanticRule, runtime::SharedClock};
 const CANDIDATES: usize = 8;
 /// What an entry takes besides its vector, marks and answer: places in maps, counters, labels, and room that is left in each; as
 /// `cargo bench --bench cache_memory` measured it.
-const ENTRY_OVERHEAD: usize = 1024;
+const ENTRY_OVERHEAD: usize = 1408;
 /// Share of the limit that labels may take: one part of so many, beside the entries' own.
 const POOLS: usize = 16;
 /// Share of the entries that go when the limit is reached, so that room is not made for each entry anew.

@@ -163,7 +163,7 @@ async fn leaving_cancels_every_member() {
 
 #[tokio::test(start_paused = true)]
 async fn members_let_callers_go_first_where_they_run_here_and_the_fallback_does_not() {
-    let broken = || vec![Behaviour::Refuse(Code::UpstreamFailed, None)];
+    let broken = || vec![Behaviour::Refuse(Code::UpstreamAuth, None)];
     let scene = Scene::of(vec![broken(), broken(), vec![says("7", 0)]]);
     let members = vec![member("a", 1.0), member("b", 1.0)];
     let plan = Ensemble { members, fallbacks: vec![leg("c")], ..plan(Choosing::Vote) };
