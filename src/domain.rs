@@ -57,8 +57,8 @@ pub use limits::{KeyLimits, Limits, Timeouts};
 pub use model::{Modality, ModelFacts, ModelKind, Prices, Tag};
 pub use money::{NanoUsd, PricePerMillion};
 pub use plan::{
-    AnswerEvidence, Cascade, CascadeRouting, Choosing, Duty, Ensemble, Hedged, Leg, Member, ModelProspect, Plan,
-    PlanKind, Rung, Task, Topology,
+    Agree, AgreeMember, AgreeStep, AnswerEvidence, Cascade, CascadeRouting, Choosing, Committee, Course, Duty,
+    Ensemble, Hedged, Leg, Member, MemberState, ModelProspect, Plan, PlanKind, Rung, Task, Topology,
 };
 pub use preferences::Preferences;
 pub use principal::Principal;

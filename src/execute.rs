@@ -30,6 +30,7 @@
 //!
 //! To add a kind of plan: a variant of [`Plan`], a file here, an arm in [`Executor::run`].
 
+mod agree;
 mod agreement;
 mod answer;
 mod attempt;
@@ -117,6 +118,7 @@ impl Executor {
             Plan::Hedged(plan) => Box::pin(hedged::run(executor, plan, job)),
             Plan::Ensemble(plan) => Box::pin(ensemble::run(executor, plan, job)),
             Plan::CascadeRouting(plan) => Box::pin(routed::run(executor, plan, job)),
+            Plan::Agree(plan) => Box::pin(agree::run(executor, plan, job)),
             Plan::Cascade(cascade) => Box::pin(cascade::run(executor, cascade, job)),
         }
     }

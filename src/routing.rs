@@ -27,6 +27,7 @@
 //! To add a strategy: a file here with parameters, a constructor that refuses nonsense ([`ParameterError`]) and an
 //! implementation of [`Strategy`]; then an arm in the policy compiler.
 
+mod agree;
 pub mod agreement;
 mod bandit;
 mod bound;
@@ -64,6 +65,7 @@ mod speculative;
 mod topology;
 mod weighted;
 
+pub use agree::{AgreeParameters, Agreeing};
 pub use bandit::{Bandit, BanditParameters, MAX_EXPLORATION};
 pub use bound::{Confidence, Interval};
 pub use calibration::{Calibration, Calibrator, MIN_ROWS};

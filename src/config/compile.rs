@@ -6,7 +6,7 @@ mod names;
 mod together;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -55,6 +55,7 @@ impl Compiler<'_, '_> {
             models,
             asleep,
             aliases: self.resolved_aliases(),
+            agreements: self.agreements(),
             catch_all: self.document.catch_all.clone(),
             default_policy: default_policy?,
             policies_dir: self.document.policies.as_ref().map(|path| self.place(path)),
@@ -169,6 +170,11 @@ impl Compiler<'_, '_> {
         let name = &self.document.default_policy;
         self.check_policy(name, &Path::root().key("default_policy"));
         PolicyName::parse(name).ok()
+    }
+
+    fn agreements(&self) -> BTreeMap<String, PathBuf> {
+        let files = self.document.agreements.iter();
+        files.map(|(name, path)| (name.clone(), self.place(path))).collect()
     }
 
     fn router(&self, data_dir: &std::path::Path) -> Option<RouterSettings> {

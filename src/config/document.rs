@@ -49,6 +49,8 @@ pub struct Document {
     pub default_policy: String,
     /// The folder of policies, relative to this file; without it the embedded ones are used and edits are kept in memory.
     pub policies: Option<PathBuf>,
+    /// Committees that `pointsman plans fit` wrote, by name: files relative to this one. Policies name them in the strategy `agree`.
+    pub agreements: BTreeMap<String, PathBuf>,
     /// The router model.
     pub router: RouterDocument,
     /// Caches.
@@ -78,6 +80,7 @@ impl Default for Document {
             catch_all: None,
             default_policy: "default".to_owned(),
             policies: None,
+            agreements: BTreeMap::new(),
             router: RouterDocument::default(),
             cache: CacheDocument::default(),
             accounting: AccountingDocument::default(),

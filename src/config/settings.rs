@@ -32,6 +32,8 @@ pub struct Config {
     pub asleep: Vec<(ModelName, String)>,
     /// Other names for models and policies (`auto`, `auto:<policy>`); no target is an alias itself.
     pub aliases: BTreeMap<String, String>,
+    /// Files of fitted committees by name.
+    pub agreements: BTreeMap<String, PathBuf>,
     /// What any unknown model name means; `None` refuses it.
     pub catch_all: Option<String>,
     /// The policy behind `auto`.

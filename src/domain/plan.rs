@@ -2,6 +2,7 @@
 //!
 //! Legs are counted in the order of [`Plan::legs`]; that number is what attempts and verdicts call their leg.
 
+mod agree;
 mod cascade;
 mod ensemble;
 mod hedged;
@@ -14,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    agree::{Agree, AgreeMember, AgreeStep, Committee, Course, MemberState},
     cascade::{Cascade, Rung},
     ensemble::{Choosing, Ensemble, Member},
     hedged::Hedged,
@@ -55,6 +57,8 @@ pub enum Plan {
     CascadeRouting(CascadeRouting),
     /// Several answers at once, of which one is given.
     Ensemble(Ensemble),
+    /// A committee, one after another, until another answer is worth no more than it costs.
+    Agree(Agree),
     /// As [`Plan::Single`], and the first fallback starts when the first choice is slow to begin.
     Hedged(Hedged),
     /// Tasks of which the later ones get the answers of the earlier ones.
@@ -75,6 +79,8 @@ pub enum PlanKind {
     CascadeRouting,
     /// [`Plan::Ensemble`].
     Ensemble,
+    /// [`Plan::Agree`].
+    Agree,
     /// [`Plan::Hedged`].
     Hedged,
     /// [`Plan::Topology`].
@@ -90,6 +96,7 @@ impl PlanKind {
             Self::Cascade => "cascade",
             Self::CascadeRouting => "cascade_routing",
             Self::Ensemble => "ensemble",
+            Self::Agree => "agree",
             Self::Hedged => "hedged",
             Self::Topology => "topology",
         }
@@ -111,6 +118,7 @@ impl Plan {
             Self::Cascade(_) => PlanKind::Cascade,
             Self::CascadeRouting(_) => PlanKind::CascadeRouting,
             Self::Ensemble(_) => PlanKind::Ensemble,
+            Self::Agree(_) => PlanKind::Agree,
             Self::Hedged(_) => PlanKind::Hedged,
             Self::Topology(_) => PlanKind::Topology,
         }
@@ -125,6 +133,7 @@ impl Plan {
             Self::Cascade(cascade) => cascade.legs().collect(),
             Self::CascadeRouting(routed) => routed.legs().collect(),
             Self::Ensemble(ensemble) => ensemble.legs().collect(),
+            Self::Agree(agree) => agree.legs().collect(),
             Self::Hedged(hedged) => hedged.legs().collect(),
             Self::Topology(topology) => topology.legs().collect(),
         };
@@ -149,6 +158,10 @@ impl Plan {
             }
             Self::Hedged(hedged) => {
                 (upper(&hedged.leg.model) + upper(&hedged.second.model)).max(dearest(&hedged.fallbacks))
+            }
+            Self::Agree(agree) => {
+                let members: NanoUsd = agree.members.iter().map(|member| upper(&member.leg.model)).sum();
+                members + dearest(&agree.fallbacks)
             }
             Self::Ensemble(ensemble) => {
                 let judge = ensemble.judge().map(|leg| upper(&leg.model)).unwrap_or_default();

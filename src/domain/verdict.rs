@@ -80,6 +80,8 @@ pub enum Cause {
     Utility,
     /// The votes of the members.
     Vote,
+    /// What the answers come to, and who gave them.
+    Agreement,
     /// It says nothing that can be compared.
     NoVote,
     /// Others had decided already.
@@ -135,6 +137,7 @@ impl Cause {
             Self::TooLarge => "too_large",
             Self::Utility => "utility",
             Self::Vote => "vote",
+            Self::Agreement => "agreement",
             Self::NoVote => "no_vote",
             Self::Decided => "decided",
             Self::FirstToken => "first_token",

@@ -1,5 +1,6 @@
 //! The room as a whole, against backends that misbehave on command, in paused time.
 
+mod agree;
 mod cascade;
 mod ensemble;
 mod fake;

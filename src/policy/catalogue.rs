@@ -1,10 +1,11 @@
-//! What policies may refer to: the configured models under their names and aliases.
+//! What policies may refer to: the configured models under their names and aliases, and fitted committees.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     config::Config,
     domain::{ModelFacts, ModelKind, ModelName, PolicyName},
+    routing::agreement::{AgreementDocument, AgreementModel},
 };
 
 /// The models that policies are compiled against.
@@ -14,6 +15,8 @@ pub struct Catalogue {
     asleep: BTreeMap<ModelName, String>,
     aliases: BTreeMap<String, String>,
     needed: Vec<PolicyName>,
+    /// By name; what is wrong with those that cannot be used.
+    agreements: BTreeMap<String, Result<Arc<AgreementModel>, String>>,
 }
 
 /// What a name in a policy stands for.
@@ -31,12 +34,37 @@ impl Catalogue {
     pub fn of(config: &Config) -> Self {
         let targets = config.aliases.values().chain(&config.catch_all);
         let named = targets.filter_map(|target| PolicyName::parse(target.strip_prefix("auto:")?).ok());
-        Self {
+        let mut catalogue = Self {
             awake: config.models.iter().map(|model| Arc::clone(&model.facts)).collect(),
             asleep: config.asleep.iter().cloned().collect(),
             aliases: config.aliases.clone(),
             needed: named.chain([config.default_policy.clone()]).collect(),
-        }
+            agreements: BTreeMap::new(),
+        };
+        let load = |(name, path): (&String, &std::path::PathBuf)| (name.clone(), catalogue.load(name, path));
+        catalogue.agreements = config.agreements.iter().map(load).collect();
+        catalogue
+    }
+
+    /// Reads a fitted committee, whose members must be models that are configured, awake or not.
+    fn load(&self, name: &str, path: &Path) -> Result<Arc<AgreementModel>, String> {
+        let told = |error: &dyn std::fmt::Display| {
+            format!("the agreement model \"{name}\" in {} cannot be used: {error}", path.display())
+        };
+        let bytes = std::fs::read(path).map_err(|error| told(&error))?;
+        let document: AgreementDocument = serde_json::from_slice(&bytes).map_err(|error| told(&error))?;
+        let model = document.compile(|model| self.canonical(model.as_str()).as_ref() == Some(model));
+        model.map(Arc::new).map_err(|error| told(&error))
+    }
+
+    /// Returns a fitted committee, or what is wrong with it; `None` where there is none of that name.
+    pub(super) fn agreement(&self, name: &str) -> Option<&Result<Arc<AgreementModel>, String>> {
+        self.agreements.get(name)
+    }
+
+    /// Returns the names of fitted committees.
+    pub(super) fn agreements(&self) -> impl Iterator<Item = &str> {
+        self.agreements.keys().map(String::as_str)
     }
 
     /// Returns the catalogue of models without a configuration.

@@ -1,5 +1,6 @@
 //! From a policy's text to a policy that can be used: every name resolved, every fault told.
 
+mod agree;
 mod bandit;
 mod cache;
 mod cascade;

@@ -1,5 +1,6 @@
 //! A policy as it is written; its name is the name of its file.
 
+pub mod agree;
 pub mod bandit;
 mod cache;
 pub mod capability;
@@ -20,7 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bandit::*, capability::*, cascade::*, cascade_routing::*, ensemble::*, rules::*, topology::*};
+pub use self::{
+    agree::*, bandit::*, capability::*, cascade::*, cascade_routing::*, ensemble::*, rules::*, topology::*,
+};
 pub use self::{
     cache::{CacheRuleDocument, JudgeDocument, JudgeModelDocument, NearMissDocument, SemanticRuleDocument},
     cluster::ClusterDocument,
@@ -151,6 +154,8 @@ pub enum StrategyDocument {
     Ensemble(EnsembleDocument),
     /// Tasks of which the later ones get the answers of the earlier ones.
     Topology(TopologyDocument),
+    /// A fitted committee, one after another, until another answer is worth no more than it costs.
+    Agree(AgreeDocument),
 }
 
 /// Always the same model.

@@ -105,7 +105,7 @@ cache: { ttl: 1 hour }
 #[test]
 fn an_unknown_strategy_and_a_missing_one_are_told() {
     insta::assert_snapshot!(faults("strategy: { qualty_cost: {} }\n"), @r#"
-    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, speculative, weighted, capability, quality_cost, difficulty, preference, cluster, nearest, bandit, cascade, cascade_routing, ensemble, topology
+    p.yaml:1:1: strategy: "qualty_cost" is none of fixed, speculative, weighted, capability, quality_cost, difficulty, preference, cluster, nearest, bandit, cascade, cascade_routing, ensemble, topology, agree
       1 | strategy: { qualty_cost: {} }
         | ^^^^^^^^
       help: did you mean "quality_cost"?

@@ -24,6 +24,8 @@
 mod document;
 mod heard;
 mod posterior;
+#[cfg(test)]
+pub(crate) mod samples;
 mod step;
 #[cfg(test)]
 mod tests;

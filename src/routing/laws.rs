@@ -5,12 +5,12 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters, CascadeRouting,
-    CascadeRoutingParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal, Difficulty,
-    DifficultyParameters, EnsembleParameters, Explanation, Fixed, FixedParameters, Goals, Hedging, HedgingParameters,
-    Interval, Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost, QualityCostParameters, Rule, Rules,
-    Span, Strategy, StrongGoal, Tasks, Topologies, TopologyParameters, Voting, Weight, Weighted, WeightedParameters,
-    WinRate, WinRateParameters, samples::any_ask,
+    AgreeParameters, Agreeing, Bandit, BanditParameters, Capability, CapabilityParameters, Cascade, CascadeParameters,
+    CascadeRouting, CascadeRoutingParameters, Cluster, ClusterParameters, Condition, Confidence, Constraints, CostGoal,
+    Difficulty, DifficultyParameters, EnsembleParameters, Explanation, Fixed, FixedParameters, Goals, Hedging,
+    HedgingParameters, Interval, Named, Nearest, NearestParameters, Outside, OutsideRule, QualityCost,
+    QualityCostParameters, Rule, Rules, Span, Strategy, StrongGoal, Tasks, Topologies, TopologyParameters, Voting,
+    Weight, Weighted, WeightedParameters, WinRate, WinRateParameters, agreement::samples::committee, samples::any_ask,
 };
 use crate::domain::{
     Ask, BanditAlgorithm, Candidate, Choosing, DeferralTest, Extractor, Learner, Leg, Member, ModelName, NanoUsd,
@@ -96,6 +96,21 @@ fn cascade_routing() -> CascadeRouting {
         correlation: 0.5,
         evidence: Vec::new(),
         reject: Vec::new(),
+        max_fallbacks: 2,
+    })
+    .unwrap()
+}
+
+fn agreeing() -> Agreeing {
+    let names = [3, 1, 0].map(|index| model(index).to_string());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Agreeing::new(AgreeParameters {
+        constraints: constraints(),
+        model: Arc::new(committee(&names)),
+        name: "sample".to_owned(),
+        extract: Extractor::Number,
+        cost_weight: Weight { value: 0.3, min: 0.1, max: 2.0 },
+        latency_weight: Weight::fixed(0.01),
         max_fallbacks: 2,
     })
     .unwrap()
@@ -197,6 +212,7 @@ fn every_strategy_of_a_policy() -> Vec<Arc<dyn Strategy>> {
         Arc::new(hedging()),
         Arc::new(experts()),
         Arc::new(ensemble()),
+        Arc::new(agreeing()),
     ]
 }
 

@@ -11,6 +11,7 @@
 )]
 
 mod admission;
+mod agree;
 mod architecture;
 mod caching;
 mod cascade;

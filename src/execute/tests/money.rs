@@ -137,12 +137,17 @@ fn any_topology() -> impl Strategy<Value = Plan> {
     })
 }
 
+fn any_agree() -> impl Strategy<Value = Plan> {
+    (0.0..0.4f64).prop_map(|cost| Plan::Agree(super::agree::plan(cost)))
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => Just(Plan::Single { leg: leg(0), fallbacks: vec![leg(1), leg(2)] }),
         4 => any_cascade(),
         3 => any_routed(),
         4 => any_ensemble(),
+        3 => any_agree(),
         3 => any_hedged(),
         3 => any_topology(),
     ]

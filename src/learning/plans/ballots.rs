@@ -69,7 +69,7 @@ impl Ballot {
 
     /// Returns the quality of the likeliest answer; when all were silent, that of the most promising member.
     pub fn given(&self, asked: MemberSet, posterior: &Posterior) -> f64 {
-        let promising = || asked.iter().max_by(|a, b| self.logits[*a].total_cmp(&self.logits[*b]));
+        let promising = || asked.iter().min_by(|a, b| self.logits[*b].total_cmp(&self.logits[*a]));
         match posterior.answers().first() {
             Some(answer) => self.quality(asked, answer.1),
             None => promising().map_or(0.0, |member| self.score[member]),

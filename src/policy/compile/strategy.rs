@@ -62,6 +62,7 @@ impl Compiler<'_, '_> {
             StrategyDocument::CascadeRouting(routed) => {
                 self.cascade_routing(routed, scope, &at.key("cascade_routing"))?
             }
+            StrategyDocument::Agree(agree) => self.agree(agree, scope, &at.key("agree"))?,
             StrategyDocument::Ensemble(ensemble) => self.ensemble(ensemble, scope, &at.key("ensemble"))?,
             StrategyDocument::Topology(topology) => self.topology(topology, scope, &at.key("topology"))?,
             StrategyDocument::QualityCost(objective) => self.quality_cost(objective, scope, &at.key("quality_cost")),

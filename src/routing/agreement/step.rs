@@ -228,7 +228,8 @@ impl AgreementModel {
 
     /// Returns whose answer is given: the first that gave the likeliest one; when all were silent, the most promising member.
     fn speaker(&self, posterior: &Posterior, asked: MemberSet, logits: &[f64]) -> usize {
-        let promising = || asked.iter().max_by(|a, b| at(logits, *a).total_cmp(&at(logits, *b)));
+        // Of equals the first.
+        let promising = || asked.iter().min_by(|a, b| at(logits, *b).total_cmp(&at(logits, *a)));
         posterior.answers().first().map(|answer| answer.0).or_else(promising).unwrap_or(0)
     }
 }
