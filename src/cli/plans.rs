@@ -47,9 +47,12 @@ struct EvaluateArgs {
     /// A set, or a folder of sets; may be given several times
     #[arg(long, required = true, num_args = 1..)]
     data: Vec<PathBuf>,
-    /// Choose among these models only, by public name or preset (mmlu-pro-9)
+    /// Choose among these models only, by public name or preset (mmlu-pro-9, zeroeval-13)
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
+    /// Measure each task of a set as a set of its own
+    #[arg(long)]
+    by_task: bool,
     /// Divisions into folds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -77,7 +80,8 @@ fn evaluate(args: &EvaluateArgs) -> CliResult {
     for path in &args.data {
         sets.extend(read(path)?);
     }
-    let settings = Settings { only: expand(&args.models), seeds: args.seeds, rounds: args.rounds as usize };
+    let settings =
+        Settings { only: expand(&args.models), by_task: args.by_task, seeds: args.seeds, rounds: args.rounds as usize };
     let report = measure(&sets, &settings);
     if report.contests.is_empty() && report.probes.is_empty() && report.deferral.is_empty() {
         return Err(

@@ -57,6 +57,8 @@ const FOLDS: usize = 5;
 pub struct Settings {
     /// Public names of the models to choose from; empty for all that answered most prompts.
     pub only: Vec<String>,
+    /// Whether each category is a set of its own.
+    pub by_task: bool,
     /// Divisions into folds that figures are means of.
     pub seeds: u64,
     /// Resamples of every bootstrap.
@@ -75,9 +77,12 @@ pub fn measure(sets: &[Recorded], settings: &Settings) -> Report {
     };
     for set in sets {
         let answered = Answered::of(set, &settings.only);
-        report.contests.extend(answered.as_ref().and_then(|set| ContestReport::of(set, settings)));
-        report.synergies.extend(answered.as_ref().and_then(SynergyReport::of));
-        report.probes.extend(answered.and_then(|set| ProbeReport::of(&set, settings)));
+        let parts = answered.into_iter().flat_map(|set| if settings.by_task { set.by_category() } else { vec![set] });
+        for part in parts {
+            report.contests.extend(ContestReport::of(&part, settings));
+            report.synergies.extend(SynergyReport::of(&part));
+            report.probes.extend(ProbeReport::of(&part, settings));
+        }
         report.deferral.extend(DeferralReport::of(set, settings));
     }
     report

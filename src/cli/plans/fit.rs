@@ -25,7 +25,7 @@ pub(crate) struct FitArgs {
     /// The set: a folder with meta.json and records.jsonl, packed as .zst or plain
     #[arg(long)]
     data: PathBuf,
-    /// Choose members among these models only, by public name or preset (mmlu-pro-9)
+    /// Choose members among these models only, by public name or preset (mmlu-pro-9, zeroeval-13)
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
     /// What a model of the set is called in the gateway; may be given several times

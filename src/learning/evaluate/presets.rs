@@ -11,7 +11,9 @@ pub struct Preset {
 }
 
 /// Every preset.
-pub const PRESETS: [Preset; 1] = [Preset {
+pub const PRESETS: [Preset; 2] = [MMLU_PRO_9, ZEROEVAL_13];
+
+const MMLU_PRO_9: Preset = Preset {
     // The models of MMLU-Pro that were current in 2024 and follow instructions, from 4 billion parameters to the largest: one of
     // each family and size. The choice is ours.
     name: "mmlu-pro-9",
@@ -26,7 +28,28 @@ pub const PRESETS: [Preset; 1] = [Preset {
         "mathstral-7b-v0.1",
         "phi-3-mini-4k-instruct",
     ],
-}];
+};
+
+const ZEROEVAL_13: Preset = Preset {
+    // The models of ZeroEval that were current in the autumn of 2024 and priced by the token, of each family the ones in use. The
+    // choice is ours.
+    name: "zeroeval-13",
+    models: &[
+        "gpt-4o-2024-05-13",
+        "gpt-4o-mini-2024-07-18",
+        "claude-3-5-sonnet-20240620",
+        "claude-3-haiku-20240307",
+        "deepseek-v2.5-0908",
+        "gemini-1.5-flash",
+        "gemini-1.5-pro",
+        "llama-3.1-405b-instruct",
+        "llama-3.1-70b-instruct",
+        "llama-3.1-8b-instruct",
+        "mistral-large-2",
+        "qwen2-72b-instruct",
+        "qwen2.5-72b-instruct",
+    ],
+};
 
 /// Returns the public names that a list of names and presets stands for.
 pub fn expand(names: &[String]) -> Vec<String> {
@@ -50,6 +73,7 @@ mod tests {
 
         assert_eq!(models.len(), 10);
         assert_eq!(models[9], "llama-3.1-70b-instruct");
-        assert!(PRESETS[0].models.iter().all(|model| public_name(model) == **model));
+        let named = PRESETS.iter().flat_map(|preset| preset.models);
+        assert!(named.into_iter().all(|model| public_name(model) == **model));
     }
 }

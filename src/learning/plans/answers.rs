@@ -114,6 +114,8 @@ pub struct Answered {
     pub name: String,
     /// Public names.
     pub models: Vec<String>,
+    /// Names of categories, by number.
+    pub categories: Vec<String>,
     /// One per prompt.
     pub rows: Vec<Row>,
 }
@@ -152,7 +154,17 @@ impl Answered {
             Some(Row { category, ..Row::of(&cells?, line.in_tok.unwrap_or(0.0)) })
         };
         let rows: Vec<Row> = useful.iter().filter_map(row).collect();
-        (models.len() > 1 && !rows.is_empty()).then(|| Self { name: set.meta.name.clone(), models, rows })
+        let categories = categories.into_iter().map(str::to_owned).collect();
+        (models.len() > 1 && !rows.is_empty()).then(|| Self { name: set.meta.name.clone(), models, categories, rows })
+    }
+
+    /// Returns a set for each category that has prompts.
+    pub fn by_category(&self) -> Vec<Self> {
+        let of = |(category, name): (usize, &String)| {
+            let rows: Vec<Row> = self.rows.iter().filter(|row| row.category == category).cloned().collect();
+            (!rows.is_empty()).then(|| Self { name: format!("{}/{name}", self.name), rows, ..self.clone() })
+        };
+        self.categories.iter().enumerate().filter_map(of).collect()
     }
 }
 

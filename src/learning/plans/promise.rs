@@ -66,7 +66,7 @@ fn is_below_again(losses: impl ExactSizeIterator<Item = f64> + Clone, limit: f64
 }
 
 /// Returns the cheapest setting of a match that keeps a promise against a reference by these prompts; `None` if none can be shown
-/// to. Settings are tested in their order, which is from the safest on.
+/// to, or costs less. Settings are tested in their order, which is from the safest on.
 pub fn setting(points: &[Points], reference: &Points, prompts: &[usize], promise: Promise) -> Option<usize> {
     let mut kept = None;
     for (place, points) in points.iter().enumerate() {
@@ -77,7 +77,9 @@ pub fn setting(points: &[Points], reference: &Points, prompts: &[usize], promise
         }
         kept = Some(place);
     }
-    kept
+    let cost = |points: &Points| prompts.iter().map(|prompt| f64::from(points[*prompt].0)).sum::<f64>();
+    // What costs as much as the reference is no reason not to ask that.
+    kept.filter(|place| cost(&points[*place]) < cost(reference))
 }
 
 /// What became of a promise over random splits.

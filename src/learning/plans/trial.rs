@@ -197,7 +197,12 @@ pub(super) mod tests {
             }
         };
         let models = ["a", "b", "echo", "dear"].map(str::to_owned).to_vec();
-        Answered { name: "made up".to_owned(), models, rows: (1..=prompts).map(row).collect() }
+        Answered {
+            name: "made up".to_owned(),
+            models,
+            categories: vec!["questions".to_owned()],
+            rows: (1..=prompts).map(row).collect(),
+        }
     }
 
     fn mean(points: &Points) -> (f64, f64) {
