@@ -33,8 +33,8 @@ pub struct AgreeParameters {
     pub max_fallbacks: usize,
 }
 
-/// Asks the members of a fitted committee that meet the constraints, by what the router predicts of each and what it costs. Where
-/// at most one does, the plan is a single one.
+/// Asks the members of a fitted committee that meet the constraints, by what the router predicts of each (of one that it does not
+/// know: by its mean quality in the fit) and what it costs. Where at most one does, the plan is a single one.
 #[derive(Clone, Debug)]
 pub struct Agreeing {
     parameters: AgreeParameters,
@@ -134,7 +134,10 @@ impl Chair {
         let mut logits = vec![0.0; model.members().len()];
         let mut charges = vec![None; model.members().len()];
         for (seat, ranked) in members {
-            let logit = clamped_logit(ranked.candidate.estimate.quality.value());
+            let estimate = &ranked.candidate.estimate;
+            let fitted = model.members().get(*seat).filter(|_| estimate.is_prior);
+            // A prior over all models is far from what the weights were fitted with.
+            let logit = clamped_logit(fitted.map_or(estimate.quality.value(), |member| member.mean_quality));
             logits.iter_mut().skip(*seat).take(1).for_each(|place| *place = logit);
             charges.iter_mut().skip(*seat).take(1).for_each(|place| *place = Some(charge(ranked)));
         }

@@ -62,15 +62,20 @@ async fn cheap_models_that_agree_spare_the_dear_one_and_where_they_differ_it_is_
     assert_eq!(cheap, ["medium", "small"]);
     assert!(text == "The answer is B." || text == "(B)", "{text}");
 
+    let upstream = Upstream::start().await;
+    upstream.answers("upstream-small", "The answer is B.");
     upstream.answers("upstream-medium", "(C)");
+    upstream.answers("upstream-large", "D");
+    let server = Server::start(setup(&upstream, folder.path())).await;
+
     let answer = server.ask(&chat("auto")).await.with_status(200).await;
     let model = answer.header("x-pointsman-model").to_owned();
 
     assert_eq!((model.as_str(), &answer.json().await["choices"][0]["message"]["content"]), ("large", &json!("D")));
     assert_eq!(asked(&upstream).last().unwrap(), "large");
     let journal = upstream.until("the end of every leg", |all| all.iter().all(|one| one.ended.is_some())).await;
-    assert!(journal.len() == 5 && journal.iter().all(|served| served.ended.unwrap().0 == Ended::Played), "{journal:?}");
-    let record = server.until_booked(2).await.remove(1);
+    assert!(journal.len() == 3 && journal.iter().all(|served| served.ended.unwrap().0 == Ended::Played), "{journal:?}");
+    let record = server.until_booked(1).await.remove(0);
     let verdicts: Vec<Value> = serde_json::from_str(record.verdicts.as_deref().unwrap()).unwrap();
     let accepted: Vec<&Value> = verdicts.iter().filter(|verdict| verdict["ruling"] == "accepted").collect();
     assert_eq!(

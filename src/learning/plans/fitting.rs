@@ -46,8 +46,12 @@ pub fn fit(names: &[String], rows: &[&Row], fitted_on: &str) -> Result<Fitted, I
     let values =
         Values { ballots: &ballots, members: committee.len(), most: committee.len(), rates: &rates, votes: &weights };
     let (first, further) = values.fit();
-    let costs = priors.mean_costs();
-    let member = |model: &usize| MemberDocument { model: names[*model].clone(), mean_cost: costs[*model] };
+    let (costs, qualities) = priors.means();
+    let member = |model: &usize| MemberDocument {
+        model: names[*model].clone(),
+        mean_cost: costs[*model],
+        mean_quality: qualities[*model].clamp(0.0, 1.0),
+    };
     let document = AgreementDocument {
         schema_version: SCHEMA_VERSION,
         fitted_on: fitted_on.to_owned(),

@@ -46,7 +46,13 @@ impl Priors {
 
     /// Returns the mean cost of each model, USD.
     pub fn mean_costs(&self) -> Vec<f64> {
-        self.cost.total.iter().map(|total| total / self.cost.rows.max(1.0)).collect()
+        self.means().0
+    }
+
+    /// Returns mean cost (USD) and mean quality of each model.
+    pub fn means(&self) -> (Vec<f64>, Vec<f64>) {
+        let of = |sums: &Sums| sums.total.iter().map(|total| total / sums.rows.max(1.0)).collect();
+        (of(&self.cost), of(&self.score))
     }
 }
 

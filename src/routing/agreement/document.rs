@@ -42,6 +42,8 @@ pub struct MemberDocument {
     pub model: String,
     /// USD a call, in the mean.
     pub mean_cost: f64,
+    /// Quality in `[0, 1]`, in the mean.
+    pub mean_quality: f64,
 }
 
 /// What the answers of a set of members weigh.
@@ -147,9 +149,13 @@ impl Check<'_> {
 
     fn members(&mut self, known: impl Fn(&ModelName) -> bool) -> Vec<Member> {
         let mut members: Vec<Member> = Vec::new();
-        for (index, MemberDocument { model, mean_cost }) in self.document.members.iter().enumerate() {
+        for (index, MemberDocument { model, mean_cost, mean_quality }) in self.document.members.iter().enumerate() {
             if !(mean_cost.is_finite() && *mean_cost >= 0.0) {
                 self.fault(&format!("members[{index}].mean_cost"), &format!("{mean_cost} is no cost"));
+            }
+            if !(0.0..=1.0).contains(mean_quality) {
+                let place = format!("members[{index}].mean_quality");
+                self.fault(&place, &format!("{mean_quality} is no quality; must be 0 to 1"));
             }
             let place = format!("members[{index}].model");
             match ModelName::parse(model) {
@@ -161,7 +167,7 @@ impl Check<'_> {
                     if !known(&name) {
                         self.fault(&place, &format!("unknown model \"{name}\""));
                     }
-                    members.push(Member { model: name, mean_cost: *mean_cost });
+                    members.push(Member { model: name, mean_cost: *mean_cost, mean_quality: *mean_quality });
                 }
             }
         }

@@ -36,7 +36,10 @@ pub(crate) fn committee(names: &[&str]) -> AgreementModel {
     let document = AgreementDocument {
         schema_version: SCHEMA_VERSION,
         fitted_on: "nothing".to_owned(),
-        members: names.iter().map(|name| MemberDocument { model: (*name).to_owned(), mean_cost: 0.001 }).collect(),
+        members: names
+            .iter()
+            .map(|name| MemberDocument { model: (*name).to_owned(), mean_cost: 0.001, mean_quality: 0.5 })
+            .collect(),
         most: members,
         rates: vec![1.0],
         votes: votes.collect(),

@@ -103,6 +103,8 @@ pub struct Member {
     pub model: ModelName,
     /// USD a call, in the mean over what the document was fitted on.
     pub mean_cost: f64,
+    /// Its mean quality there, `[0, 1]`: what is expected of it where nothing is predicted.
+    pub mean_quality: f64,
 }
 
 /// A compiled document.

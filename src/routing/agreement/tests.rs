@@ -32,7 +32,11 @@ fn document(mut number: impl FnMut() -> f64) -> AgreementDocument {
             further.push(FurtherDocument { asked: asked(set), next, worth: worth(width(MEMBERS)) });
         }
     }
-    let member = |index: usize| MemberDocument { model: format!("m{index}"), mean_cost: 0.001 * (index + 1) as f64 };
+    let member = |index: usize| MemberDocument {
+        model: format!("m{index}"),
+        mean_cost: 0.001 * (index + 1) as f64,
+        mean_quality: 0.5,
+    };
     AgreementDocument {
         schema_version: SCHEMA_VERSION,
         fitted_on: "numbers by chance".to_owned(),
@@ -212,6 +216,7 @@ fn a_document_survives_json_and_tells_all_of_its_faults_with_their_places() {
     let mut broken = sound.clone();
     broken.members[1].model = "m0".to_owned();
     broken.members[2].mean_cost = f64::NAN;
+    broken.members[2].mean_quality = 1.5;
     broken.votes[0].weight[0] = f64::INFINITY;
     broken.votes[4].pair.clear();
     broken.votes.pop();
@@ -224,6 +229,7 @@ fn a_document_survives_json_and_tells_all_of_its_faults_with_their_places() {
         [
             "members[1].model: \"m0\" is a member already",
             "members[2].mean_cost: NaN is no cost",
+            "members[2].mean_quality: 1.5 is no quality; must be 0 to 1",
             "members[3].model: unknown model \"m3\"",
             "votes[0].weight: inf is not finite",
             "votes[4].pair: 0 numbers, there must be 1",
