@@ -62,7 +62,7 @@ pub enum Cause {
     Refusal,
     /// It does not have the form that it should.
     Format,
-    /// Further samples of the model come to something else.
+    /// What further answers come to, of the same model or of others.
     Agreement,
     /// A judge finds it wrong.
     Judge,
@@ -80,8 +80,6 @@ pub enum Cause {
     Utility,
     /// The votes of the members.
     Vote,
-    /// What the answers come to, and who gave them.
-    Agreement,
     /// It says nothing that can be compared.
     NoVote,
     /// Others had decided already.
@@ -137,7 +135,6 @@ impl Cause {
             Self::TooLarge => "too_large",
             Self::Utility => "utility",
             Self::Vote => "vote",
-            Self::Agreement => "agreement",
             Self::NoVote => "no_vote",
             Self::Decided => "decided",
             Self::FirstToken => "first_token",

@@ -28,6 +28,11 @@ pub(super) fn write(plan: &Plan, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "{leg}, {second} too if it is slow{}", behind(&hedged.fallbacks))
         }
         Plan::Topology(topology) => write_topology(topology, f),
+        Plan::Agree(agree) => {
+            let members: Vec<&str> = agree.members.iter().map(|member| member.leg.model.as_str()).collect();
+            let (first, all) = (members.first().unwrap_or(&"nobody"), members.join(", "));
+            write!(f, "{first} first, of the committee {all}{}", behind(&agree.fallbacks))
+        }
     }
 }
 
