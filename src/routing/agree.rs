@@ -255,9 +255,12 @@ mod tests {
         assert_eq!(plan.course.next(&[open(), open(), open()]), AgreeStep::Ask(0));
         assert_eq!(plan.course.next(&[said("A"), open(), open()]), AgreeStep::Ask(1));
         assert_eq!(plan.course.next(&[said("A"), said("B"), open()]), AgreeStep::Ask(2));
-        let AgreeStep::Give(0, Some(probability)) = plan.course.next(&[said("A"), said("A"), open()]) else { panic!() };
+        let given = plan.course.next(&[said("A"), said("A"), open()]);
+        // Both said the same.
+        let AgreeStep::Give(0 | 1, Some(probability)) = given else { panic!("{given:?}") };
         assert!((probability - 3.0_f64.exp() / (3.0_f64.exp() + 0.5_f64.exp())).abs() < 1e-9);
-        let AgreeStep::Give(1, Some(_)) = plan.course.next(&[said("A"), said("B"), said("B")]) else { panic!() };
+        let given = plan.course.next(&[said("A"), said("B"), said("B")]);
+        assert!(matches!(given, AgreeStep::Give(1 | 2, Some(_))), "{given:?}");
         assert!(matches!(
             plan.course.next(&[said("A"), MemberState::Closed, MemberState::Closed]),
             AgreeStep::Give(0, _)
