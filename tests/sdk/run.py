@@ -1,6 +1,7 @@
 """The official OpenAI SDK against a real gateway: `run.py PROGRAM`."""
 
 import sys
+import typing
 import unittest
 
 import openai
@@ -16,6 +17,13 @@ ASSISTED = [{"role": "system", "content": "You are a helpful assistant."}, *QUES
 class Weather(pydantic.BaseModel):
     city: str
     degrees: int
+
+
+class Choice(pydantic.BaseModel):
+    """What a small model can fill in to the end: every value is one of a few."""
+
+    city: typing.Literal["Paris", "London"]
+    warm: bool
 
 
 class Sdk(unittest.TestCase):
@@ -122,23 +130,24 @@ class Sdk(unittest.TestCase):
         self.assertEqual(answer_again.choices[0].message.content, answer.choices[0].message.content)
 
     def test_the_local_model_calls_a_tool_and_keeps_to_a_schema(self):
-        question = [{"role": "user", "content": "What is the weather in Paris? It has 7 degrees."}]
+        question = [{"role": "user", "content": "Is it warm in Paris?"}]
 
         called = self.client.chat.completions.parse(
             model=LOCAL,
             messages=question,
-            tools=[openai.pydantic_function_tool(Weather)],
+            tools=[openai.pydantic_function_tool(Choice)],
             tool_choice="required",
+            parallel_tool_calls=False,
             temperature=0,
             max_tokens=160,
         )
         parsed = self.client.chat.completions.parse(
-            model=LOCAL, messages=question, response_format=Weather, temperature=0, max_tokens=160
+            model=LOCAL, messages=question, response_format=Choice, temperature=0, max_tokens=160
         )
 
         self.assertEqual(called.choices[0].finish_reason, "tool_calls")
-        self.assertIsInstance(called.choices[0].message.tool_calls[0].function.parsed_arguments, Weather)
-        self.assertIsInstance(parsed.choices[0].message.parsed, Weather)
+        self.assertIsInstance(called.choices[0].message.tool_calls[0].function.parsed_arguments, Choice)
+        self.assertIsInstance(parsed.choices[0].message.parsed, Choice)
 
     def test_the_local_model_says_how_likely_its_tokens_are(self):
         answer = self.client.chat.completions.create(
