@@ -25,6 +25,14 @@ pub enum DeferralTest {
         /// As for [`DeferralTest::Logprob`].
         after: Option<u32>,
     },
+    /// Goes on when the model did not know what to say: the mean entropy of its distributions is high. Local models tell it, remote
+    /// ones do not.
+    Entropy {
+        /// Nats, at least 0.
+        above: f64,
+        /// As for [`DeferralTest::Logprob`].
+        after: Option<u32>,
+    },
     /// Goes on when the answer is shorter or longer, in estimated tokens.
     Length {
         /// Least.
@@ -112,6 +120,7 @@ impl DeferralTest {
         match self {
             Self::Logprob { .. } => "logprob",
             Self::Margin { .. } => "margin",
+            Self::Entropy { .. } => "entropy",
             Self::Length { .. } => "length",
             Self::Finish { .. } => "finish",
             Self::Refusal { .. } => "refusal",

@@ -54,6 +54,8 @@ pub enum Cause {
     Logprob,
     /// The margins between its likeliest tokens.
     Margin,
+    /// How little the model knew what to say.
+    Entropy,
     /// Its length.
     Length,
     /// Why it ended.
@@ -122,6 +124,7 @@ impl Cause {
             Self::Untested => "untested",
             Self::Logprob => "logprob",
             Self::Margin => "margin",
+            Self::Entropy => "entropy",
             Self::Length => "length",
             Self::Finish => "finish",
             Self::Refusal => "refusal",

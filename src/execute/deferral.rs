@@ -39,6 +39,9 @@ pub(super) fn objection(test: &DeferralTest, answer: &Answer, format: &ResponseF
             tokens::low(tokens::statistic(*statistic, answer.signals()), *below, Cause::Logprob)
         }
         DeferralTest::Margin { below, .. } => tokens::low(tokens::mean_margin(answer.signals()), *below, Cause::Margin),
+        DeferralTest::Entropy { above, .. } => {
+            tokens::high(tokens::mean_entropy(answer.signals()), *above, Cause::Entropy)
+        }
         DeferralTest::Length { min, max } => {
             let length = answer.tokens();
             let is_off = min.is_some_and(|min| length < min) || max.is_some_and(|max| length > max);
@@ -82,6 +85,9 @@ pub(super) fn doubt(tests: &[DeferralTest], progress: &Progress, is_due: impl Fn
         DeferralTest::Margin { below, after: Some(after) } if is_due(*after) => {
             tokens::low(tokens::mean_margin(&progress.signals), *below, Cause::Margin)
         }
+        DeferralTest::Entropy { above, after: Some(after) } if is_due(*after) => {
+            tokens::high(tokens::mean_entropy(&progress.signals), *above, Cause::Entropy)
+        }
         DeferralTest::Length { max: Some(max), .. } if progress.tokens() > *max => {
             Some(Objection::because(Cause::Length, progress.tokens() as f64))
         }
@@ -100,7 +106,8 @@ mod tests {
         let body = format!(
             r#"{{"choices":[{{"index":0,"message":{message},"finish_reason":"{finish_reason}"}}],"usage":{{"prompt_tokens":1,"completion_tokens":40,"total_tokens":41}}}}"#
         );
-        let signals = [-0.1, -3.0].map(|logprob| TokenSignal { logprob, entropy: None, margin: Some(0.5) }).to_vec();
+        let signals =
+            [-0.1, -3.0].map(|logprob| TokenSignal { logprob, entropy: Some(1.2), margin: Some(0.5) }).to_vec();
         Answer::of_whole(WholeReply { signals, ..WholeReply::read(Bytes::from(body)) }).unwrap()
     }
 
@@ -116,6 +123,7 @@ mod tests {
     fn each_test_objects_to_what_it_is_for_and_to_nothing_else() {
         let logprob = |below| DeferralTest::Logprob { statistic: Statistic::Mean, below, after: None };
         let margin = |below| DeferralTest::Margin { below, after: None };
+        let entropy = |above| DeferralTest::Entropy { above, after: None };
         let length = |min, max| DeferralTest::Length { min, max };
         let finish = || DeferralTest::Finish { reasons: vec!["length".to_owned()] };
         let format = || DeferralTest::Format { form: AnswerForm::Requested };
@@ -125,6 +133,8 @@ mod tests {
             (logprob(-1.5), &good, Some(Cause::Logprob)),
             (margin(0.4), &good, None),
             (margin(0.6), &good, Some(Cause::Margin)),
+            (entropy(1.3), &good, None),
+            (entropy(1.1), &good, Some(Cause::Entropy)),
             (length(Some(41), None), &good, Some(Cause::Length)),
             (length(Some(40), Some(40)), &good, None),
             (length(None, Some(39)), &good, Some(Cause::Length)),

@@ -126,7 +126,9 @@ impl Held {
 /// Returns the tokens after which a test looks at a growing answer.
 fn after(test: &DeferralTest) -> Option<u32> {
     match test {
-        DeferralTest::Logprob { after, .. } | DeferralTest::Margin { after, .. } => *after,
+        DeferralTest::Logprob { after, .. }
+        | DeferralTest::Margin { after, .. }
+        | DeferralTest::Entropy { after, .. } => *after,
         DeferralTest::Length { max, .. } => max.and_then(|max| u32::try_from(max.saturating_add(1)).ok()),
         _ => None,
     }

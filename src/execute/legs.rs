@@ -37,7 +37,7 @@ impl Reads {
     pub(super) fn of(test: &DeferralTest) -> Self {
         match test {
             DeferralTest::Margin { .. } => Self::Margins,
-            DeferralTest::Logprob { .. } => Self::Logprobs,
+            DeferralTest::Logprob { .. } | DeferralTest::Entropy { .. } => Self::Logprobs,
             _ => Self::Text,
         }
     }

@@ -115,6 +115,7 @@ fn check(test: &DeferralTest) -> Result<(), ParameterError> {
             check_bound("below", *below, (f64::MIN, 0.0))
         }
         DeferralTest::Margin { below, .. } => check_bound("below", *below, (0.0, f64::MAX)),
+        DeferralTest::Entropy { above, .. } => check_bound("above", *above, (0.0, f64::MAX)),
         DeferralTest::Agreement { temperature, samples, .. } => {
             check_count("samples", *samples as usize, (1, MAX_SAMPLES))?;
             check_bound("temperature", *temperature, (0.0, 2.0))

@@ -21,6 +21,20 @@ pub(super) fn mean_margin(signals: &[TokenSignal]) -> Option<f64> {
     (!margins.is_empty()).then(|| margins.iter().sum::<f64>() / margins.len() as f64)
 }
 
+/// Returns the mean entropy in nats; `None` where no token tells it.
+pub(super) fn mean_entropy(signals: &[TokenSignal]) -> Option<f64> {
+    let entropies: Vec<f64> = signals.iter().filter_map(|signal| signal.entropy).collect();
+    (!entropies.is_empty()).then(|| entropies.iter().sum::<f64>() / entropies.len() as f64)
+}
+
+/// Returns the objection to a value above the bound, or to one that is missing.
+pub(super) fn high(value: Option<f64>, above: f64, cause: Cause) -> Option<Objection> {
+    match value {
+        None => Some(Objection::of(Cause::NoSignals)),
+        Some(value) => (value > above || value.is_nan()).then(|| Objection::because(cause, value)),
+    }
+}
+
 /// Returns the objection to a value below the bound, or to one that is missing.
 pub(super) fn low(value: Option<f64>, below: f64, cause: Cause) -> Option<Objection> {
     match value {

@@ -132,6 +132,7 @@ impl Compiler<'_, '_> {
                 DeferDocument::Prior(_)
                     | DeferDocument::Logprob(_)
                     | DeferDocument::Margin(_)
+                    | DeferDocument::Entropy(_)
                     | DeferDocument::Length(_)
             )
         };
@@ -149,6 +150,10 @@ impl Compiler<'_, '_> {
             DeferDocument::Margin(margin) => {
                 self.finite(margin.below, &at.key("margin").key("below"))?;
                 DeferralTest::Margin { below: margin.below, after: margin.after }
+            }
+            DeferDocument::Entropy(entropy) => {
+                self.finite(entropy.above, &at.key("entropy").key("above"))?;
+                DeferralTest::Entropy { above: entropy.above, after: entropy.after }
             }
             DeferDocument::Length(length) => self.length(*length, &at.key("length"))?,
             DeferDocument::Finish(finish) => DeferralTest::Finish { reasons: finish.reasons.clone() },

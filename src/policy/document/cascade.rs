@@ -50,6 +50,8 @@ pub enum DeferDocument {
     Logprob(LogprobDocument),
     /// The model wavered between the likeliest and the second token, in the mean over the answer.
     Margin(MarginDocument),
+    /// The model did not know what to say, in the mean over the answer; only local models tell.
+    Entropy(EntropyDocument),
     /// The answer is shorter or longer than this, in tokens.
     Length(LengthDocument),
     /// The answer ends for one of these reasons.
@@ -117,6 +119,19 @@ pub struct MarginDocument {
     /// Mean difference of natural logarithms below which the request is sent on.
     #[schemars(range(min = 0.0))]
     pub below: f64,
+    /// As for `logprob`.
+    #[schemars(range(min = 1))]
+    pub after: Option<u32>,
+}
+
+/// A test of how much was open to the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["above"]))]
+pub struct EntropyDocument {
+    /// Mean entropy in nats above which the request is sent on; 0.7 is a choice between two tokens.
+    #[schemars(range(min = 0.0))]
+    pub above: f64,
     /// As for `logprob`.
     #[schemars(range(min = 1))]
     pub after: Option<u32>,
