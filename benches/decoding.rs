@@ -2,7 +2,8 @@
 //! of ours (its sampler, seeds, exact log-probabilities and stop strings included), then with speculation.
 //!
 //! The modes take turns, so that whatever else the machine does hits all alike; figures are medians over pairs of rounds. The
-//! model is SmolLM2-135M where `pointsman models pull` has fetched it, else the trained tiny one: `cargo bench --bench decoding`.
+//! model is SmolLM2-135M where `pointsman models pull` has fetched it, else the trained tiny one: `cargo test --bench decoding`;
+//! the hot crates are optimised in every profile.
 
 #![expect(clippy::print_stdout, reason = "the figures are the purpose of this program")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may stop at the first surprise")]
